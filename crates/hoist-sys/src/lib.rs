@@ -1,0 +1,6 @@
+//! The kernel, safely: floor 0 of the house, and the only crate that may say `unsafe`.
+//!
+//! What `rustix` lacks (clone3, system-call filters, mount attributes, netlink rounds) and what
+//! needs a policy of its own (atomic files, locks) is wrapped here so that every other crate can
+//! forbid unsafe code. Functions take and return owned or borrowed file descriptors; none keeps
+//! global state. It never knows what a container or an image is.

@@ -1,0 +1,2 @@
+//! The hoist command line.
+fn main() {}
