@@ -11,6 +11,8 @@ pub mod env;
 pub mod error;
 pub mod id;
 pub mod image;
+pub mod mount;
+pub mod name;
 pub mod platform;
 pub mod port;
 pub mod reference;
