@@ -6,5 +6,15 @@
 //! global state. It never knows what a container or an image is.
 
 pub mod atomic;
+pub mod bpf;
+pub mod capability;
+pub mod clone;
 pub mod lock;
+pub mod loopback;
+pub mod mount;
+pub mod pass;
+pub mod process;
+pub mod seccomp;
+pub mod signal;
 pub mod tree;
+pub mod userns;
