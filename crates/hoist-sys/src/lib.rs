@@ -4,3 +4,7 @@
 //! needs a policy of its own (atomic files, locks) is wrapped here so that every other crate can
 //! forbid unsafe code. Functions take and return owned or borrowed file descriptors; none keeps
 //! global state. It never knows what a container or an image is.
+
+pub mod datagram;
+pub mod netlink;
+pub mod setns;
