@@ -298,10 +298,7 @@ fn a_sweep_takes_what_dead_containers_left() {
             2
         );
         assert_eq!(world.everything(), before);
-        talk(
-            world.on_outside(|| connect((HOST, 8000))),
-            &alive.listen(80),
-        );
+        world.reach(&alive, 80, 8000);
         assert_eq!(world.networks.sweep(&|_| false).unwrap(), 1);
         assert!(world.networks.remove_idle().unwrap());
     });
@@ -323,10 +320,7 @@ fn late_undoing_does_not_touch_a_successor() {
         world.networks.release(&first.endpoint).unwrap();
         let after = world.everything();
         assert_eq!(claims_and_rules(&after), claims_and_rules(&before));
-        talk(
-            world.on_outside(|| connect((HOST, 8000))),
-            &second.listen(80),
-        );
+        world.reach(&second, 80, 8000);
     });
 }
 
@@ -345,19 +339,13 @@ fn an_element_that_a_dead_owner_left_is_replaced() {
     on_a_host(|world| {
         let _crashed = world.attach(1, &[port(Tcp, 8000, 80), port(Tcp, 8001, 81)]);
         let successor = world.attach(2, &[port(Tcp, 7999, 79), port(Tcp, 8000, 80)]);
-        talk(
-            world.on_outside(|| connect((HOST, 8000))),
-            &successor.listen(80),
-        );
+        world.reach(&successor, 80, 8000);
         let owner = id(2);
         world
             .networks
             .sweep(&|container| *container == owner)
             .unwrap();
-        talk(
-            world.on_outside(|| connect((HOST, 7999))),
-            &successor.listen(79),
-        );
+        world.reach(&successor, 79, 7999);
     });
 }
 
@@ -438,10 +426,7 @@ fn a_flushed_rule_set_is_mended() {
         let bridge = world.networks.default_bridge().unwrap();
         run("nft flush ruleset");
         world.networks.default_bridge().unwrap();
-        talk(
-            world.on_outside(|| connect((HOST, 8000))),
-            &first.listen(80),
-        );
+        world.reach(&first, 80, 8000);
         run("nft flush ruleset");
         // Flushed between the look and the attachment.
         let (netns, ports) = (new_network().unwrap(), [port(Tcp, 8001, 80)]);
@@ -515,10 +500,7 @@ fn many_attach_at_once() {
         assert_eq!(addresses.len(), ends.len());
         for (n, container) in ends.iter().enumerate() {
             let number = 9000 + u16::try_from(n).unwrap();
-            talk(
-                world.on_outside(|| connect((HOST, number))),
-                &container.listen(80),
-            );
+            world.reach(container, 80, number);
         }
         std::thread::scope(|scope| {
             for container in &ends {
