@@ -212,16 +212,13 @@ fn hook(stage: &str, script: &str) -> String {
 
 /// What all images have in common: no documentation, no devices, nothing newer than `epoch`, and this
 /// machine's way to the archive.
-fn mmdebstrap(epoch: u64, variant: &str) -> Result<Command> {
+pub(crate) fn mmdebstrap(epoch: u64, variant: &str) -> Result<Command> {
     let mode = if debian::is_root() {
         "--mode=root"
     } else {
         "--mode=unshare"
     };
-    let mut make = command(
-        "mmdebstrap",
-        [mode, "--format=tar", "--quiet", "--skip=output/dev"],
-    );
+    let mut make = command("mmdebstrap", [mode, "--quiet", "--skip=output/dev"]);
     make.arg(format!("--variant={variant}"));
     make.env("SOURCE_DATE_EPOCH", epoch.to_string());
     let unwanted = [
@@ -240,7 +237,10 @@ fn mmdebstrap(epoch: u64, variant: &str) -> Result<Command> {
 /// Runs mmdebstrap; the archive appears under its name only when it is whole.
 fn archive(make: &mut Command, directory: &Path, name: &str, epoch: u64) -> Result<()> {
     let temporary = directory.join(format!("new.{name}"));
-    make.arg(RELEASE).arg(&temporary).args(debian::sources());
+    make.arg("--format=tar")
+        .arg(RELEASE)
+        .arg(&temporary)
+        .args(debian::sources());
     program::run(make)?;
     // An empty /dev, as in the images on Docker Hub; mmdebstrap's own holds device nodes.
     let empty = directory.join("empty");

@@ -15,6 +15,7 @@ mod licences;
 mod program;
 mod sizes;
 mod test;
+mod vm;
 mod workspace;
 
 use std::process::ExitCode;
@@ -26,6 +27,7 @@ usage: cargo xtask CHORE
   test [FILTER]      install what the tests need, check everything, run all tests (or those named so)
   bases [--force] [--make-only]
                      make base images from Debian packages, and import them into the store
+  vm [SCRIPT]        run hoist in an emulated machine with cgroup v2 alone
   licences           check licences, sources and versions of the dependencies
   sizes              report how large the source files are
 ";
@@ -42,6 +44,7 @@ fn main() -> ExitCode {
         "licences" => licences::main(),
         "sizes" => sizes::main(),
         "test" => test::main(rest),
+        "vm" => vm::main(rest),
         "help" | "--help" | "-h" => {
             print!("{HELP}");
             Ok(())

@@ -4,7 +4,7 @@ use std::path::Path;
 use std::time::Instant;
 
 use crate::program::{self, Result, command};
-use crate::{bases, debian, licences, workspace};
+use crate::{bases, debian, licences, vm, workspace};
 
 /// Programs that tests use, and the Debian packages that they come from.
 const NEEDS: [(&str, &str); 12] = [
@@ -37,6 +37,7 @@ pub(crate) fn main(arguments: &[String]) -> Result<()> {
     }
     debian::ensure(&NEEDS)?;
     bases::make(false)?;
+    vm::make()?;
     if arguments.is_empty() {
         checks()?;
     }
