@@ -80,6 +80,15 @@ fn bases() -> Vec<Base> {
     ]
 }
 
+/// The settings of an image, as changes for `import`.
+pub(crate) fn changes(name: &str) -> Vec<String> {
+    bases()
+        .into_iter()
+        .filter(|base| base.name == name)
+        .flat_map(|base| base.changes)
+        .collect()
+}
+
 /// Makes the images where they are absent or old, and imports into the user's store those that it
 /// does not know.
 pub(crate) fn main(arguments: &[String]) -> Result<()> {

@@ -7,6 +7,7 @@
 )]
 
 mod bases;
+mod bench;
 mod debian;
 mod demo;
 #[cfg(test)]
@@ -27,6 +28,7 @@ usage: cargo xtask CHORE
   test [FILTER]      install what the tests need, check everything, run all tests (or those named so)
   bases [--force] [--make-only]
                      make base images from Debian packages, and import them into the store
+  bench [--quick]    measure hoist against the bare system calls and against its peers
   vm [SCRIPT]        run hoist in an emulated machine with cgroup v2 alone
   licences           check licences, sources and versions of the dependencies
   sizes              report how large the source files are
@@ -40,6 +42,7 @@ fn main() -> ExitCode {
     };
     let outcome = match chore {
         "bases" => bases::main(rest),
+        "bench" => bench::main(rest),
         "demo" => demo::main(),
         "licences" => licences::main(),
         "sizes" => sizes::main(),

@@ -73,3 +73,11 @@ pub(crate) fn hoist() -> Result<PathBuf> {
 pub(crate) fn debug_hoist() -> Result<PathBuf> {
     build(&["--package", "hoist", "--bin"], "hoist")
 }
+
+/// The release build of the benchmark's floor: the bare system calls of a container.
+pub(crate) fn floor() -> Result<PathBuf> {
+    build(
+        &["--release", "--package", "hoist-runtime", "--example"],
+        "floor",
+    )
+}

@@ -21,4 +21,5 @@ mod run;
 mod signals;
 mod support;
 mod terminal;
+mod vm;
 mod volumes;
