@@ -9,7 +9,9 @@ use std::{
 use hoist_core::{ContainerId, Describe, Kind};
 use hoist_sys::netlink::RoundError;
 
-use crate::{Protocol, Subnet};
+use hoist_core::port::Protocol;
+
+use crate::Subnet;
 
 /// The process that holds a port.
 #[derive(Debug, Clone, PartialEq, Eq)]

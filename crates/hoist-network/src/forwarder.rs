@@ -42,7 +42,9 @@ use self::{
     pipe::Pipes,
     session::Sessions,
 };
-use crate::{NetworkError, Protocol, PublishedPort};
+use hoist_core::port::Protocol;
+
+use crate::{NetworkError, PublishedPort};
 
 /// Descriptors that are left for the rest of the process.
 const RESERVE: usize = 64;

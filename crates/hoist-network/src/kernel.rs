@@ -5,11 +5,11 @@
 
 use std::{cell::OnceCell, fs, io, net::Ipv4Addr, os::fd::BorrowedFd, path::PathBuf};
 
-use hoist_core::ContainerId;
+use hoist_core::{ContainerId, port::Protocol as Transport};
 use hoist_sys::netlink::{Protocol, Requests, RoundError, Socket, nftables, route};
 
 use crate::{
-    Bridge, NetworkError, Protocol as Transport, Subnet,
+    Bridge, NetworkError, Subnet,
     plan::{Link, Observed, Place, Step},
     port::{ADDRESS_PORTS, Forward, PORTS, container_of},
     rules,

@@ -75,6 +75,6 @@ pub use error::{Holder, NetworkError};
 pub use forwarder::Forwarder;
 pub use hosts::hosts_file;
 pub use networks::Networks;
-pub use port::{Protocol, PublishedPort};
+pub use port::PublishedPort;
 pub use resolv::{SYSTEMD_RESOLVED, resolv_conf, uses_systemd_resolved};
 pub use subnet::Subnet;

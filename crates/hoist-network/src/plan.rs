@@ -303,7 +303,9 @@ mod tests {
     use hoist_core::ContainerId;
 
     use super::*;
-    use crate::{Protocol, PublishedPort, Subnet};
+    use hoist_core::port::Protocol;
+
+    use crate::{PublishedPort, Subnet};
 
     fn bridge() -> Bridge {
         let subnet: Subnet = "172.17.0.0/16".parse().unwrap();

@@ -5,38 +5,15 @@ use std::{
     net::{IpAddr, Ipv4Addr},
 };
 
+use hoist_core::port::Protocol;
 use hoist_sys::netlink::nftables::Element;
 use serde::{Deserialize, Serialize};
 
-/// A transport protocol of published ports.
-#[derive(
-    Debug, Clone, Copy, Default, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize,
-)]
-#[serde(rename_all = "lowercase")]
-pub enum Protocol {
-    /// Connections.
-    #[default]
-    Tcp,
-    /// Datagrams.
-    Udp,
-}
-
-impl Protocol {
-    /// The number in the IP header.
-    fn number(self) -> u8 {
-        match self {
-            Self::Tcp => 6,
-            Self::Udp => 17,
-        }
-    }
-}
-
-impl fmt::Display for Protocol {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::Tcp => "tcp",
-            Self::Udp => "udp",
-        })
+/// The protocol's number in the IP header.
+const fn number(protocol: Protocol) -> u8 {
+    match protocol {
+        Protocol::Tcp => 6,
+        Protocol::Udp => 17,
     }
 }
 
@@ -138,7 +115,7 @@ impl Forward {
             .host
             .map(|host| host.octets().to_vec())
             .unwrap_or_default();
-        key.extend([self.protocol.number(), 0, 0, 0]);
+        key.extend([number(self.protocol), 0, 0, 0]);
         key.extend(port(self.host_port));
         let value = [self.container.octets(), port(self.container_port)].concat();
         Element { key, value }

@@ -5,7 +5,9 @@ use std::{
     net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr},
 };
 
-use crate::{Holder, Protocol};
+use hoist_core::port::Protocol;
+
+use crate::Holder;
 
 /// The process that holds a socket which is in the way of `address`, if it can be seen.
 pub(super) fn find(protocol: Protocol, address: SocketAddr) -> Option<Holder> {

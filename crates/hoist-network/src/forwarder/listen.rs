@@ -13,7 +13,9 @@ use rustix::{
 };
 
 use super::holder;
-use crate::{NetworkError, Protocol, PublishedPort};
+use hoist_core::port::Protocol;
+
+use crate::{NetworkError, PublishedPort};
 
 /// Clients that the kernel lets wait; it takes its own limit if that is lower.
 const BACKLOG: i32 = 4096;

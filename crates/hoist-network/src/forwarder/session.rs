@@ -182,7 +182,7 @@ mod tests {
     use std::net::UdpSocket;
 
     use super::*;
-    use crate::Protocol;
+    use hoist_core::port::Protocol;
 
     fn listener() -> (Listener, SocketAddr) {
         let socket = UdpSocket::bind("127.0.0.1:0").unwrap();
