@@ -156,6 +156,8 @@ impl Drop for Tools {
             .find(|tool| tool.name == "hoist")
             .map(|hoist| hoist.run(&["system", "prune", "--force"]));
         let _ = fs::remove_dir_all("/run/hoist-bench");
+        // The bridge that the floor makes for its containers.
+        let _ = program::output(&mut command("ip", ["link", "delete", "hoist-floor"]));
     }
 }
 
