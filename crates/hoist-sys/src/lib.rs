@@ -4,3 +4,17 @@
 //! needs a policy of its own (atomic files, locks) is wrapped here so that every other crate can
 //! forbid unsafe code. Functions take and return owned or borrowed file descriptors; none keeps
 //! global state. It never knows what a container or an image is.
+
+pub mod atomic;
+pub mod bpf;
+pub mod capability;
+pub mod clone;
+pub mod lock;
+pub mod loopback;
+pub mod mount;
+pub mod pass;
+pub mod process;
+pub mod seccomp;
+pub mod signal;
+pub mod tree;
+pub mod userns;

@@ -1,0 +1,207 @@
+//! `clone3(2)`: one call makes the process, all its namespaces, its pidfd and (cgroup v2) its place.
+//!
+//! The child is a copy of the caller and runs a closure; it never returns into the caller's code.
+//! That is sound only when the caller has a single thread (another thread could hold the
+//! allocator's lock at the moment of the copy), so [`clone`] asks the kernel first and refuses
+//! otherwise. Called by the runtime for containers and by [`crate::userns`] for its child.
+
+use std::{
+    io,
+    os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd},
+    panic::AssertUnwindSafe,
+};
+
+/// A set of namespaces: the `CLONE_NEW*` bits of `clone(2)`.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Namespaces(u64);
+
+impl Namespaces {
+    /// No namespace.
+    pub const NONE: Self = Self(0);
+    /// Process ids.
+    pub const PID: Self = Self(libc::CLONE_NEWPID as u64);
+    /// Network.
+    pub const NETWORK: Self = Self(libc::CLONE_NEWNET as u64);
+    /// Mounts.
+    pub const MOUNT: Self = Self(libc::CLONE_NEWNS as u64);
+    /// System V IPC and POSIX message queues.
+    pub const IPC: Self = Self(libc::CLONE_NEWIPC as u64);
+    /// Host and domain name.
+    pub const UTS: Self = Self(libc::CLONE_NEWUTS as u64);
+    /// Users, groups, capabilities.
+    pub const USER: Self = Self(libc::CLONE_NEWUSER as u64);
+    /// View of the cgroup tree.
+    pub const CGROUP: Self = Self(libc::CLONE_NEWCGROUP as u64);
+    /// Clocks since boot.
+    pub const TIME: Self = Self(libc::CLONE_NEWTIME as u64);
+
+    /// These and those.
+    #[must_use]
+    pub const fn with(self, other: Self) -> Self {
+        Self(self.0 | other.0)
+    }
+
+    /// These, but not those.
+    #[must_use]
+    pub const fn without(self, other: Self) -> Self {
+        Self(self.0 & !other.0)
+    }
+
+    /// Whether all of `other` are in this set.
+    #[must_use]
+    pub const fn contains(self, other: Self) -> bool {
+        self.0 & other.0 == other.0
+    }
+
+    /// The bits as `clone3`, `unshare` and `setns` take them.
+    #[must_use]
+    pub const fn bits(self) -> u64 {
+        self.0
+    }
+
+    fn as_int(self) -> libc::c_int {
+        // The bits fit: every CLONE_NEW* flag is below 2^31.
+        libc::c_int::try_from(self.0).unwrap_or(0)
+    }
+}
+
+/// A child made by [`clone`].
+#[derive(Debug)]
+pub struct Child {
+    /// Its process id in the caller's namespace.
+    pub pid: i32,
+    /// Its pidfd, close-on-exec.
+    pub pidfd: OwnedFd,
+}
+
+/// `struct clone_args` of `clone3(2)`, version 2 (with the cgroup).
+#[repr(C, align(8))]
+#[derive(Default)]
+struct CloneArguments {
+    flags: u64,
+    pidfd: u64,
+    child_tid: u64,
+    parent_tid: u64,
+    exit_signal: u64,
+    stack: u64,
+    stack_size: u64,
+    tls: u64,
+    set_tid: u64,
+    set_tid_size: u64,
+    cgroup: u64,
+}
+
+/// Whether the calling process has exactly one thread and shares its memory with nobody.
+///
+/// Asked of the kernel, without `/proc`: `unshare(CLONE_THREAD)` does nothing for a single thread
+/// and fails with `EINVAL` otherwise.
+#[must_use]
+pub fn is_single_threaded() -> bool {
+    // SAFETY: no pointers; for a single-threaded process the call changes nothing, for any other
+    // it fails.
+    unsafe { libc::unshare(libc::CLONE_THREAD) == 0 }
+}
+
+/// Makes a child in new `namespaces` that runs `child` and exits with the code it returns.
+///
+/// With `cgroup` (a directory of a cgroup v2 tree) the child is born in that cgroup. The child
+/// ends by `_exit`: nothing of the caller is flushed or dropped twice. A panic in `child` ends it
+/// with code 101.
+///
+/// # Errors
+///
+/// `EDEADLK` when the caller has more than one thread; otherwise what `clone3(2)` says.
+pub fn clone<F: FnOnce() -> i32>(
+    namespaces: Namespaces,
+    cgroup: Option<BorrowedFd<'_>>,
+    child: F,
+) -> io::Result<Child> {
+    if !is_single_threaded() {
+        return Err(io::Error::from_raw_os_error(libc::EDEADLK));
+    }
+    let mut pidfd: libc::c_int = -1;
+    let mut arguments = CloneArguments {
+        flags: namespaces.bits() | libc::CLONE_PIDFD as u64,
+        pidfd: std::ptr::from_mut(&mut pidfd) as u64,
+        exit_signal: libc::SIGCHLD as u64,
+        ..CloneArguments::default()
+    };
+    if let Some(cgroup) = cgroup {
+        arguments.flags |= 0x2_0000_0000; // CLONE_INTO_CGROUP
+        arguments.cgroup = cgroup.as_raw_fd() as u64;
+    }
+    // SAFETY: `arguments` is a complete clone_args that outlives the call and `pidfd` is where the
+    // kernel writes one int. Without CLONE_VM the child has its own copy of this stack and goes on
+    // right here; it is the only thread, so no lock is held by anyone else.
+    let pid = unsafe {
+        libc::syscall(
+            libc::SYS_clone3,
+            std::ptr::from_mut(&mut arguments),
+            size_of::<CloneArguments>(),
+        )
+    };
+    match pid {
+        -1 => Err(io::Error::last_os_error()),
+        0 => {
+            let code = std::panic::catch_unwind(AssertUnwindSafe(child)).unwrap_or(101);
+            // SAFETY: ends the process at once; runs no handlers, which belong to the caller.
+            unsafe { libc::_exit(code) }
+        }
+        pid => Ok(Child {
+            pid: i32::try_from(pid).map_err(|_| io::Error::from_raw_os_error(libc::EOVERFLOW))?,
+            // SAFETY: with CLONE_PIDFD the kernel stored a new descriptor that nobody else owns.
+            pidfd: unsafe { OwnedFd::from_raw_fd(pidfd) },
+        }),
+    }
+}
+
+/// Moves the calling process into new namespaces (`unshare(2)`).
+///
+/// New process id and time namespaces take effect for the children made afterwards.
+///
+/// # Errors
+///
+/// What `unshare(2)` says; `EINVAL` for a user namespace when there are other threads.
+pub fn unshare(namespaces: Namespaces) -> io::Result<()> {
+    // SAFETY: only CLONE_NEW* bits, none of which unshares memory or descriptors.
+    check(unsafe { libc::unshare(namespaces.as_int()) })
+}
+
+/// Joins `namespaces` of the process behind `pidfd`, or the one namespace behind a namespace
+/// descriptor (`setns(2)`).
+///
+/// # Errors
+///
+/// What `setns(2)` says.
+pub fn join(fd: BorrowedFd<'_>, namespaces: Namespaces) -> io::Result<()> {
+    // SAFETY: no pointers.
+    check(unsafe { libc::setns(fd.as_raw_fd(), namespaces.as_int()) })
+}
+
+fn check(result: libc::c_int) -> io::Result<()> {
+    if result == -1 {
+        Err(io::Error::last_os_error())
+    } else {
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn refuses_when_there_are_threads() {
+        // The test harness runs this test on a thread of its own.
+        let error = clone(Namespaces::NONE, None, || 0).unwrap_err();
+        assert_eq!(error.raw_os_error(), Some(libc::EDEADLK));
+    }
+
+    #[test]
+    fn sets_of_namespaces() {
+        let both = Namespaces::PID.with(Namespaces::UTS);
+        assert!(both.contains(Namespaces::PID));
+        assert!(!both.without(Namespaces::PID).contains(Namespaces::PID));
+        assert!(both.contains(Namespaces::NONE));
+    }
+}
