@@ -9,6 +9,8 @@ pub mod digest;
 pub mod duration;
 pub mod env;
 pub mod error;
+pub mod event;
+pub mod health;
 pub mod id;
 pub mod image;
 pub mod mount;
@@ -18,6 +20,7 @@ pub mod port;
 pub mod reference;
 pub mod signal;
 pub mod spec;
+pub mod table;
 pub mod time;
 pub mod units;
 
