@@ -51,7 +51,11 @@ impl CliError {
 
     /// A failure of `kind` without hints.
     pub(crate) fn of(kind: Kind, message: impl Into<String>) -> Self {
-        Self::Failed(Failure { kind, message: message.into(), hints: Vec::new() })
+        Self::Failed(Failure {
+            kind,
+            message: message.into(),
+            hints: Vec::new(),
+        })
     }
 
     /// The same with one more hint.
@@ -78,15 +82,24 @@ impl CliError {
         if error.kind() == io::ErrorKind::BrokenPipe {
             return Self::Said(BROKEN_PIPE);
         }
-        Self::of(Kind::Unavailable, format!("cannot write to standard output: {error}"))
+        Self::of(
+            Kind::Unavailable,
+            format!("cannot write to standard output: {error}"),
+        )
     }
 
     /// The exit code, for a command that returns `failure` when its work fails.
     pub(crate) fn code(&self, failure: u8) -> ExitCode {
         ExitCode::from(match self {
             Self::Usage { code, .. } | Self::Said(code) => *code,
-            Self::Failed(Failure { kind: Kind::ContainerCommand(code), .. }) => *code,
-            Self::Failed(Failure { kind: Kind::Cancelled, .. }) => 130,
+            Self::Failed(Failure {
+                kind: Kind::ContainerCommand(code),
+                ..
+            }) => *code,
+            Self::Failed(Failure {
+                kind: Kind::Cancelled,
+                ..
+            }) => 130,
             Self::Failed(_) => failure,
         })
     }
@@ -104,7 +117,11 @@ impl CliError {
 impl Failure {
     /// The failure that `error` is.
     pub(crate) fn from_error<E: Describe>(error: &E) -> Self {
-        Self { kind: error.kind(), message: chain(error), hints: error.hints() }
+        Self {
+            kind: error.kind(),
+            message: chain(error),
+            hints: error.hints(),
+        }
     }
 
     /// `prefix: message` and a line for each hint.
@@ -132,13 +149,24 @@ mod tests {
     #[test]
     fn kinds_become_dockers_exit_codes() {
         let table = [
-            (CliError::Usage { text: String::new(), code: 125 }, 1, 125),
+            (
+                CliError::Usage {
+                    text: String::new(),
+                    code: 125,
+                },
+                1,
+                125,
+            ),
             (CliError::invalid("x"), 125, 125),
             (CliError::invalid("x"), 1, 1),
             (CliError::of(Kind::ContainerCommand(127), "x"), 125, 127),
             (CliError::of(Kind::Cancelled, "x"), 1, 130),
             (CliError::Said(3), 1, 3),
-            (CliError::output(&io::ErrorKind::BrokenPipe.into()), 1, BROKEN_PIPE),
+            (
+                CliError::output(&io::ErrorKind::BrokenPipe.into()),
+                1,
+                BROKEN_PIPE,
+            ),
         ];
         for (error, failure, code) in table {
             assert_eq!(error.code(failure), ExitCode::from(code), "{error:?}");
@@ -147,8 +175,13 @@ mod tests {
 
     #[test]
     fn a_failure_is_one_line_and_a_line_for_each_hint() {
-        let error = CliError::invalid("it is wrong").hint("do this").hint("or that");
-        assert_eq!(error.text("hoist"), "hoist: it is wrong\nhint: do this\nhint: or that\n");
+        let error = CliError::invalid("it is wrong")
+            .hint("do this")
+            .hint("or that");
+        assert_eq!(
+            error.text("hoist"),
+            "hoist: it is wrong\nhint: do this\nhint: or that\n"
+        );
         assert_eq!(CliError::Said(1).text("hoist"), "");
     }
 }

@@ -7,13 +7,93 @@
 //! | `json`, `{{json .}}` | one object a line |
 //! | anything else | the template, a line for each row |
 
-use hoist_core::{gotemplate::Template, table::Table};
+use std::collections::BTreeMap;
+
+use hoist_core::{
+    Digest,
+    gotemplate::{Options, Template, unescape},
+    table::Table,
+};
 use serde_json::{Map, Value};
 
 use crate::error::CliError;
 
-/// One row: the fields of Docker's formatter and their texts.
-pub(crate) type Row = Map<String, Value>;
+/// One row: the fields of Docker's formatter with their texts, and labels for `{{.Label "name"}}`.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Row {
+    fields: Value,
+    labels: BTreeMap<String, String>,
+}
+
+impl Row {
+    /// A row of fields.
+    pub(crate) fn new<const N: usize>(fields: [(&str, String); N]) -> Self {
+        let fields: Map<String, Value> = fields
+            .into_iter()
+            .map(|(name, text)| (name.to_owned(), Value::String(text)))
+            .collect();
+        Self {
+            fields: Value::Object(fields),
+            labels: BTreeMap::new(),
+        }
+    }
+
+    /// The same row with labels.
+    #[must_use]
+    pub(crate) fn with_labels(mut self, labels: &BTreeMap<String, String>) -> Self {
+        self.labels.clone_from(labels);
+        self.set("Labels", joined(labels));
+        self
+    }
+
+    /// Set a field.
+    pub(crate) fn set(&mut self, name: &str, text: String) {
+        self.fields[name] = Value::String(text);
+    }
+
+    /// The text of a field; empty when there is none.
+    pub(crate) fn text(&self, name: &str) -> &str {
+        self.fields[name].as_str().unwrap_or_default()
+    }
+
+    /// All fields in alphabetical order, as Go writes maps.
+    pub(crate) fn to_json(&self) -> Value {
+        let mut fields: Vec<_> = self.fields.as_object().into_iter().flatten().collect();
+        fields.sort_by_key(|(name, _)| *name);
+        Value::Object(
+            fields
+                .into_iter()
+                .map(|(name, value)| (name.clone(), value.clone()))
+                .collect(),
+        )
+    }
+
+    fn fill(&self, template: &Template) -> Result<String, CliError> {
+        let label = |_: &Value, method: &str, arguments: &[Value]| {
+            let name = arguments
+                .first()
+                .and_then(Value::as_str)
+                .filter(|_| method == "Label")?;
+            Some(Value::String(
+                self.labels.get(name).cloned().unwrap_or_default(),
+            ))
+        };
+        let options = Options {
+            method: Some(&label),
+            ..Options::default()
+        };
+        Ok(template.render_with(&self.fields, options)?)
+    }
+}
+
+/// `a=1,b=2`.
+fn joined(labels: &BTreeMap<String, String>) -> String {
+    labels
+        .iter()
+        .map(|(name, value)| format!("{name}={value}"))
+        .collect::<Vec<_>>()
+        .join(",")
+}
 
 /// What a listing can show.
 #[derive(Debug)]
@@ -32,61 +112,70 @@ impl Listing {
     pub(crate) fn render(&self, rows: &[Row], format: Option<&str>) -> Result<String, CliError> {
         match format.unwrap_or("table") {
             "table" | "" => Ok(self.table(rows)),
-            "json" => Ok(rows.iter().map(|row| format!("{}\n", json(row))).collect()),
+            "json" => Ok(rows
+                .iter()
+                .map(|row| format!("{}\n", row.to_json()))
+                .collect()),
             format => match format.strip_prefix("table ") {
-                Some(template) => self.template_table(rows, &unescape(template)),
-                None => lines(rows, &unescape(format)),
+                Some(template) => self.template_table(rows, template),
+                None => lines(rows, format),
             },
         }
     }
 
-    fn heading(&self, field: &str) -> &'static str {
-        let found = self.headings.iter().find(|(name, _)| *name == field);
-        found.map_or("", |(_, heading)| *heading)
-    }
-
     fn table(&self, rows: &[Row]) -> String {
-        let mut table = Table::new();
-        table.row(self.columns.iter().map(|field| self.heading(field).to_owned()));
+        let heading = |field: &&str| {
+            let found = self.headings.iter().find(|(name, _)| name == field);
+            found.map_or("", |(_, heading)| *heading)
+        };
+        let mut table = Table::with_headers(self.columns.iter().map(heading));
         for row in rows {
-            table.row(self.columns.iter().map(|field| text(row, field)));
+            table.push(self.columns.iter().map(|field| row.text(field)));
         }
-        table.render()
+        table.to_string()
     }
 
     fn template_table(&self, rows: &[Row], format: &str) -> Result<String, CliError> {
-        let template = Template::parse(format)?;
-        let headings: Row =
-            self.headings.iter().map(|(field, heading)| ((*field).to_owned(), Value::from(*heading))).collect();
+        let template = Template::parse(&unescape(format))?;
         let mut table = Table::new();
-        for row in std::iter::once(&headings).chain(rows) {
-            let line = template.render(&Value::Object(row.clone()))?;
-            table.row(line.split('\t').map(str::to_owned));
+        table.push(self.heading_line(&template)?.split('\t'));
+        for row in rows {
+            table.push(row.fill(&template)?.split('\t'));
         }
-        Ok(table.render())
+        Ok(table.to_string())
     }
-}
 
-fn text(row: &Row, field: &str) -> String {
-    row.get(field).and_then(Value::as_str).unwrap_or_default().to_owned()
+    /// The template filled with headings in place of values.
+    fn heading_line(&self, template: &Template) -> Result<String, CliError> {
+        let headings = self
+            .headings
+            .iter()
+            .map(|(field, heading)| ((*field).to_owned(), Value::from(*heading)));
+        // As in Docker, a label's heading is the last part of its name.
+        let label = |_: &Value, method: &str, arguments: &[Value]| {
+            let name = arguments
+                .first()
+                .and_then(Value::as_str)
+                .filter(|_| method == "Label")?;
+            let last = name.rsplit('.').next().unwrap_or(name);
+            Some(Value::String(last.replace(['-', '_'], " ")))
+        };
+        let options = Options {
+            method: Some(&label),
+            ..Options::default()
+        };
+        Ok(template.render_with(&Value::Object(headings.collect()), options)?)
+    }
 }
 
 fn lines(rows: &[Row], format: &str) -> Result<String, CliError> {
-    let template = Template::parse(format)?;
+    let template = Template::parse(&unescape(format))?;
     let mut out = String::new();
     for row in rows {
-        out.push_str(&template.render(&Value::Object(row.clone()))?);
+        out.push_str(&row.fill(&template)?);
         out.push('\n');
     }
     Ok(out)
-}
-
-/// The row with its fields in alphabetical order, as Go writes maps.
-fn json(row: &Row) -> String {
-    let mut sorted: Vec<_> = row.iter().collect();
-    sorted.sort_by_key(|(name, _)| *name);
-    let sorted: Map<String, Value> = sorted.into_iter().map(|(name, value)| (name.clone(), value.clone())).collect();
-    Value::Object(sorted).to_string()
 }
 
 /// `document` as `format` wants it; `None` is indented JSON.
@@ -95,23 +184,81 @@ fn json(row: &Row) -> String {
 /// As [`Listing::render`].
 pub(crate) fn document(document: &Value, format: Option<&str>) -> Result<String, CliError> {
     match format {
-        None | Some("") => Ok(format!("{document:#}\n")),
+        None | Some("") => Ok(format!("{}\n", indented(document))),
         Some("json") => Ok(format!("{document}\n")),
         Some(format) => {
-            let template = Template::parse(&unescape(format))?;
+            let template = Template::parse(format)?;
             Ok(format!("{}\n", template.render(document)?))
         }
     }
 }
 
-/// `\t` and `\n` as the characters that they stand for, as in Docker.
-pub(crate) fn unescape(format: &str) -> String {
-    format.replace("\\t", "\t").replace("\\n", "\n")
+/// JSON on many lines, indented by four spaces as Docker's.
+pub(crate) fn indented(document: &Value) -> String {
+    let mut bytes = Vec::new();
+    let style = serde_json::ser::PrettyFormatter::with_indent(b"    ");
+    let mut serializer = serde_json::Serializer::with_formatter(&mut bytes, style);
+    match serde::Serialize::serialize(document, &mut serializer) {
+        Ok(()) => String::from_utf8_lossy(&bytes).into_owned(),
+        // A document in memory has text keys and finite numbers: it can always be written.
+        Err(_) => document.to_string(),
+    }
 }
 
-/// A row from fields and texts.
-pub(crate) fn row<const N: usize>(fields: [(&str, String); N]) -> Row {
-    fields.into_iter().map(|(name, text)| (name.to_owned(), Value::String(text))).collect()
+/// The id of an image: the first 12 digits, or all with the algorithm.
+pub(crate) fn image_id(id: &Digest, whole: bool) -> String {
+    if whole { id.to_string() } else { id.short() }
+}
+
+/// Whether the shell pattern fits the whole text; `*` and `?` do not match `/` (Go's `path.Match`).
+pub(crate) fn glob(pattern: &str, text: &str) -> bool {
+    let Some(first) = pattern.chars().next() else {
+        return text.is_empty();
+    };
+    let rest = &pattern[first.len_utf8()..];
+    let mut letters = text.chars();
+    match first {
+        '*' => {
+            let end = text.find('/').unwrap_or(text.len());
+            text.char_indices()
+                .map(|(at, _)| at)
+                .chain([text.len()])
+                .take_while(|at| *at <= end)
+                .any(|at| glob(rest, &text[at..]))
+        }
+        '?' => letters.next().is_some_and(|letter| letter != '/') && glob(rest, letters.as_str()),
+        '\\' if !rest.is_empty() => {
+            let literal = rest.chars().next();
+            let width = literal.map_or(0, char::len_utf8);
+            letters.next() == literal && glob(&rest[width..], letters.as_str())
+        }
+        '[' => match rest.split_once(']') {
+            Some((class, rest)) => {
+                letters.next().is_some_and(|letter| in_class(class, letter))
+                    && glob(rest, letters.as_str())
+            }
+            None => false,
+        },
+        literal => letters.next() == Some(literal) && glob(rest, letters.as_str()),
+    }
+}
+
+/// `a-z`, `^0-9`, `abc`.
+fn in_class(class: &str, letter: char) -> bool {
+    let (negated, class) = match class.strip_prefix('^') {
+        Some(rest) => (true, rest),
+        None => (false, class),
+    };
+    let members: Vec<char> = class.chars().collect();
+    let mut at = 0;
+    let mut found = false;
+    while at < members.len() {
+        let range = members.get(at + 1) == Some(&'-') && at + 2 < members.len();
+        let last = if range { members[at + 2] } else { members[at] };
+        found |= (members[at]..=last).contains(&letter);
+        at += if range { 3 } else { 1 };
+    }
+    found != negated
 }
 
 /// `text` in at most `width` characters, the last one `…` when something is missing.
@@ -134,7 +281,9 @@ pub(crate) fn quote(text: &str) -> String {
             '\n' => quoted.push_str("\\n"),
             '\r' => quoted.push_str("\\r"),
             '\t' => quoted.push_str("\\t"),
-            c if c.is_control() && u32::from(c) < 0x100 => quoted.push_str(&format!("\\x{:02x}", u32::from(c))),
+            c if c.is_control() && u32::from(c) < 0x100 => {
+                quoted.push_str(&format!("\\x{:02x}", u32::from(c)));
+            }
             c => quoted.push(c),
         }
     }
@@ -153,9 +302,16 @@ mod tests {
 
     fn rows() -> Vec<Row> {
         let of = |id: &str, name: &str| {
-            row([("Size", "1kB".to_owned()), ("Names", name.to_owned()), ("ID", id.to_owned())])
+            Row::new([
+                ("Size", "1kB".to_owned()),
+                ("Names", name.to_owned()),
+                ("ID", id.to_owned()),
+            ])
         };
-        vec![of("0123456789ab", "web"), of("ba9876543210", "a_longer_name")]
+        vec![
+            of("0123456789ab", "web"),
+            of("ba9876543210", "a_longer_name"),
+        ]
     }
 
     #[test]
@@ -169,7 +325,9 @@ mod tests {
 
     #[test]
     fn a_table_template_chooses_columns_and_keeps_headings() {
-        let text = LISTING.render(&rows(), Some(r"table {{.Names}}\t{{.Size}}")).unwrap();
+        let text = LISTING
+            .render(&rows(), Some(r"table {{.Names}}\t{{.Size}}"))
+            .unwrap();
         insta::assert_snapshot!(text, @r"
         NAMES           SIZE
         web             1kB
@@ -179,8 +337,30 @@ mod tests {
 
     #[test]
     fn a_template_is_a_line_for_each_row() {
-        let text = LISTING.render(&rows(), Some("{{.ID}}: {{.Names}}")).unwrap();
+        let text = LISTING
+            .render(&rows(), Some("{{.ID}}: {{.Names}}"))
+            .unwrap();
         assert_eq!(text, "0123456789ab: web\nba9876543210: a_longer_name\n");
+    }
+
+    #[test]
+    fn labels_are_fields_with_an_argument() {
+        let labels = [("com.example.my-tier".to_owned(), "web".to_owned())].into();
+        let rows = [rows().remove(0).with_labels(&labels)];
+        let text = LISTING
+            .render(
+                &rows,
+                Some(r#"table {{.ID}}\t{{.Label "com.example.my-tier"}}"#),
+            )
+            .unwrap();
+        insta::assert_snapshot!(text, @r"
+        CONTAINER ID   my tier
+        0123456789ab   web
+        ");
+        let text = LISTING
+            .render(&rows, Some(r#"{{.Labels}} {{.Label "no"}}"#))
+            .unwrap();
+        assert_eq!(text, "com.example.my-tier=web \n");
     }
 
     #[test]
@@ -194,6 +374,25 @@ mod tests {
     fn a_malformed_template_is_an_error() {
         assert!(LISTING.render(&rows(), Some("{{.ID")).is_err());
         assert!(LISTING.render(&rows(), Some("{{.Colour}}")).is_err());
+    }
+
+    #[test]
+    fn shell_patterns_match_within_one_part_of_a_path() {
+        let table = [
+            ("a*c", "abbc", true),
+            ("a*", "ab/c", false),
+            ("*/c", "ab/c", true),
+            ("?b", "ab", true),
+            ("[a-c]x", "bx", true),
+            ("[^a-c]x", "bx", false),
+            ("\\*", "*", true),
+            ("\\*", "a", false),
+            ("[", "[", false),
+            ("", "", true),
+        ];
+        for (pattern, text, fits) in table {
+            assert_eq!(glob(pattern, text), fits, "{pattern} {text}");
+        }
     }
 
     #[test]

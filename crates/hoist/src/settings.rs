@@ -5,6 +5,7 @@
 //! | `HOIST_ROOT` | persistent data; default `/var/lib/hoist`, for ordinary users `$XDG_DATA_HOME/hoist` |
 //! | `HOIST_RUN` | live state, on tmpfs; default `/run/hoist`, for ordinary users `$XDG_RUNTIME_DIR/hoist` |
 //! | `NO_COLOR` | no colours, whatever its value unless empty |
+//! | `TZ` | the zone of times without one, as everywhere |
 //! | `TERM` | `dumb` means no colours and no live lines |
 
 use std::{
@@ -12,7 +13,8 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use hoist_core::{Digest, Kind};
+use hoist_core::{Digest, Kind, time::Timestamp};
+use jiff::{Zoned, tz::TimeZone};
 
 use crate::error::CliError;
 
@@ -23,8 +25,16 @@ use crate::error::CliError;
 pub(crate) fn engine() -> Result<hoist_engine::Settings, CliError> {
     let user = rustix::process::geteuid();
     let rootless = !user.is_root();
-    let default_root = if rootless { user_data()? } else { PathBuf::from("/var/lib/hoist") };
-    let default_run = if rootless { user_runtime(user.as_raw()) } else { PathBuf::from("/run/hoist") };
+    let default_root = if rootless {
+        user_data()?
+    } else {
+        PathBuf::from("/var/lib/hoist")
+    };
+    let default_run = if rootless {
+        user_runtime(user.as_raw())
+    } else {
+        PathBuf::from("/run/hoist")
+    };
     let root = directory("HOIST_ROOT")?.unwrap_or_else(|| default_root.clone());
     let run = match directory("HOIST_RUN")? {
         Some(run) => run,
@@ -32,7 +42,10 @@ pub(crate) fn engine() -> Result<hoist_engine::Settings, CliError> {
         None => beside(&default_run, &root),
     };
     let program = env::current_exe().map_err(|error| {
-        CliError::of(Kind::Unavailable, format!("cannot find this program's own file: {error}"))
+        CliError::of(
+            Kind::Unavailable,
+            format!("cannot find this program's own file: {error}"),
+        )
     })?;
     Ok(hoist_engine::Settings {
         default_root: root == default_root && run == default_run,
@@ -58,13 +71,40 @@ pub(crate) fn dumb_terminal() -> bool {
     env::var_os("TERM").is_none_or(|term| term == "dumb")
 }
 
+/// How many seconds east of Greenwich the zone of this machine is now.
+pub(crate) fn local_offset_seconds() -> i32 {
+    Zoned::now().offset().seconds()
+}
+
+/// `time` in the zone of this machine, as Go writes it: `2026-01-02 15:04:05 +0100 CET`.
+pub(crate) fn local_time(time: Timestamp) -> String {
+    zoned(time).strftime("%Y-%m-%d %H:%M:%S %z %Z").to_string()
+}
+
+/// `time` in the zone of this machine, as RFC 3339 without fractions.
+pub(crate) fn local_rfc3339(time: Timestamp) -> String {
+    let zoned = zoned(time);
+    match zoned.offset().seconds() {
+        0 => zoned.strftime("%Y-%m-%dT%H:%M:%SZ").to_string(),
+        _ => zoned.strftime("%Y-%m-%dT%H:%M:%S%:z").to_string(),
+    }
+}
+
+fn zoned(time: Timestamp) -> Zoned {
+    let time = jiff::Timestamp::from_second(time.seconds()).unwrap_or(jiff::Timestamp::UNIX_EPOCH);
+    time.to_zoned(TimeZone::system())
+}
+
 fn directory(name: &str) -> Result<Option<PathBuf>, CliError> {
     let Some(value) = env::var_os(name).filter(|value| !value.is_empty()) else {
         return Ok(None);
     };
     match std::path::absolute(&value) {
         Ok(path) => Ok(Some(path)),
-        Err(error) => Err(CliError::invalid(format!("{name}={}: {error}", value.display()))),
+        Err(error) => Err(CliError::invalid(format!(
+            "{name}={}: {error}",
+            value.display()
+        ))),
     }
 }
 
@@ -77,7 +117,11 @@ fn beside(default_run: &Path, root: &Path) -> PathBuf {
 }
 
 fn user_data() -> Result<PathBuf, CliError> {
-    let absolute = |name| env::var_os(name).map(PathBuf::from).filter(|path| path.is_absolute());
+    let absolute = |name| {
+        env::var_os(name)
+            .map(PathBuf::from)
+            .filter(|path| path.is_absolute())
+    };
     absolute("XDG_DATA_HOME")
         .or_else(|| absolute("HOME").map(|home| home.join(".local/share")))
         .map(|data| data.join("hoist"))

@@ -164,13 +164,13 @@ pub(crate) struct RunFlags {
     /// Run container in background and print container ID
     #[arg(short, long)]
     pub(crate) detach: bool,
-    #[command(flatten)]
-    pub(crate) container: ContainerFlags,
     /// Proxy received signals to the process
     #[arg(long, value_name = "bool", num_args = 0..=1, require_equals = true,
         default_value = "true", default_missing_value = "true",
         value_parser = value::boolean, action = clap::ArgAction::Set)]
     pub(crate) sig_proxy: bool,
+    #[command(flatten)]
+    pub(crate) container: ContainerFlags,
 }
 
 /// `exec`.
@@ -201,5 +201,8 @@ pub(crate) struct ExecFlags {
 
 /// Published ports of every `-p`, in order.
 pub(crate) fn all_ports(flags: &[value::Ports]) -> Vec<PortMapping> {
-    flags.iter().flat_map(|ports| ports.0.iter().cloned()).collect()
+    flags
+        .iter()
+        .flat_map(|ports| ports.0.iter().cloned())
+        .collect()
 }

@@ -18,7 +18,10 @@ impl Filter {
         let (key, value) = text
             .split_once('=')
             .ok_or_else(|| "invalid argument: filter must be in the form key=value".to_owned())?;
-        Ok(Self { key: key.trim().to_lowercase(), value: value.trim().to_owned() })
+        Ok(Self {
+            key: key.trim().to_lowercase(),
+            value: value.trim().to_owned(),
+        })
     }
 }
 
@@ -32,7 +35,10 @@ impl<'a> Filters<'a> {
     /// # Errors
     /// Docker's sentence about the first unknown key.
     pub(crate) fn checked(filters: &'a [Filter], known: &[&str]) -> Result<Self, String> {
-        match filters.iter().find(|filter| !known.contains(&filter.key.as_str())) {
+        match filters
+            .iter()
+            .find(|filter| !known.contains(&filter.key.as_str()))
+        {
             Some(filter) => Err(format!("invalid filter '{}'", filter.key)),
             None => Ok(Self(filters)),
         }
@@ -40,7 +46,10 @@ impl<'a> Filters<'a> {
 
     /// The values of `key`.
     pub(crate) fn values(&self, key: &str) -> impl Iterator<Item = &'a str> {
-        self.0.iter().filter(move |filter| filter.key == key).map(|filter| filter.value.as_str())
+        self.0
+            .iter()
+            .filter(move |filter| filter.key == key)
+            .map(|filter| filter.value.as_str())
     }
 
     /// Nothing is asked of `key`, or `fits` one of its values.
@@ -73,14 +82,18 @@ mod tests {
 
     #[test]
     fn values_of_a_key_are_alternatives_and_labels_must_all_fit() {
-        let filters: Vec<_> =
-            ["name=a", "name=b", "label=x", "label=y=1"].map(|text| Filter::parse(text).unwrap()).into();
+        let filters: Vec<_> = ["name=a", "name=b", "label=x", "label=y=1"]
+            .map(|text| Filter::parse(text).unwrap())
+            .into();
         let filters = Filters::checked(&filters, &["name", "label"]).unwrap();
         assert!(filters.any("name", |name| name == "b"));
         assert!(!filters.any("name", |name| name == "c"));
         assert!(filters.any("status", |_| false));
         let labels = |pairs: &[(&str, &str)]| {
-            pairs.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect()
+            pairs
+                .iter()
+                .map(|(name, value)| ((*name).to_owned(), (*value).to_owned()))
+                .collect()
         };
         assert!(filters.labels(&labels(&[("x", "anything"), ("y", "1")])));
         assert!(!filters.labels(&labels(&[("x", "anything"), ("y", "2")])));
@@ -90,6 +103,9 @@ mod tests {
     fn a_filter_without_equals_or_with_an_unknown_key_is_refused() {
         assert!(Filter::parse("name").is_err());
         let filters = [Filter::parse("colour=red").unwrap()];
-        assert_eq!(Filters::checked(&filters, &["name"]).unwrap_err(), "invalid filter 'colour'");
+        assert_eq!(
+            Filters::checked(&filters, &["name"]).unwrap_err(),
+            "invalid filter 'colour'"
+        );
     }
 }

@@ -56,7 +56,11 @@ fn name(arg: &Arg) -> String {
         None => "      --".to_owned(),
     };
     name.push_str(arg.get_long().unwrap_or_default());
-    if arg.get_num_args().is_none_or(|range| range.min_values() > 0) && takes_value(arg) {
+    if arg
+        .get_num_args()
+        .is_none_or(|range| range.min_values() > 0)
+        && takes_value(arg)
+    {
         let value = arg.get_value_names().and_then(|names| names.first());
         let _ = write!(name, " {}", value.map_or("string", |value| value.as_str()));
     }

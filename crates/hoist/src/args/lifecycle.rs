@@ -1,5 +1,7 @@
 //! The flags of `start`, `stop`, `kill`, `restart`, `rm`, `logs` and `inspect`.
 
+use hoist_core::signal::Signal;
+
 use super::value;
 
 /// `start`.
@@ -18,7 +20,7 @@ pub(crate) struct StartFlags {
 pub(crate) struct StopFlags {
     /// Signal to send to the container
     #[arg(short, long, value_name = "string", value_parser = value::signal)]
-    pub(crate) signal: Option<i32>,
+    pub(crate) signal: Option<Signal>,
     /// Seconds to wait before killing the container (-1 waits for ever)
     #[arg(short, long, alias = "time", value_name = "int", value_parser = value::integer)]
     pub(crate) timeout: Option<i64>,
@@ -29,7 +31,7 @@ pub(crate) struct StopFlags {
 pub(crate) struct KillFlags {
     /// Signal to send to the container
     #[arg(short, long, value_name = "string", value_parser = value::signal)]
-    pub(crate) signal: Option<i32>,
+    pub(crate) signal: Option<Signal>,
 }
 
 /// `rm`.

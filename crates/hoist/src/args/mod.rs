@@ -38,8 +38,13 @@ pub(crate) fn parser<A: clap::Args>(flags_first: bool) -> clap::Command {
         .disable_version_flag(true)
         .args_override_self(true)
         .mut_args(as_docker_parses);
-    let help = Arg::new("help").long("help").action(ArgAction::Help).help("Print usage");
-    let taken = command.get_arguments().any(|arg| arg.get_short() == Some('h'));
+    let help = Arg::new("help")
+        .long("help")
+        .action(ArgAction::Help)
+        .help("Print usage");
+    let taken = command
+        .get_arguments()
+        .any(|arg| arg.get_short() == Some('h'));
     command.arg(if taken { help } else { help.short('h') }).arg(
         Arg::new(WORDS)
             .num_args(1..)
@@ -57,9 +62,7 @@ fn as_docker_parses(arg: Arg) -> Arg {
             .default_value("false")
             .default_missing_value("true")
             .value_parser(value::boolean),
-        ArgAction::Set | ArgAction::Append if !arg.is_positional() => {
-            arg.allow_hyphen_values(true)
-        }
+        ArgAction::Set | ArgAction::Append if !arg.is_positional() => arg.allow_hyphen_values(true),
         _ => arg,
     }
 }

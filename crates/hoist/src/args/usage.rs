@@ -11,8 +11,14 @@ pub(crate) fn sentence(error: &clap::Error, parser: &clap::Command, last: &str) 
         ErrorKind::UnknownArgument => unknown(&flag),
         ErrorKind::InvalidValue if given(error).is_empty() => missing_value(&flag, parser, last),
         ErrorKind::InvalidValue | ErrorKind::ValueValidation => {
-            let why = error.source().map_or_else(|| "invalid value".to_owned(), ToString::to_string);
-            format!("invalid argument {:?} for {:?} flag: {why}", given(error), both_names(&flag, parser))
+            let why = error
+                .source()
+                .map_or_else(|| "invalid value".to_owned(), ToString::to_string);
+            format!(
+                "invalid argument {:?} for {:?} flag: {why}",
+                given(error),
+                both_names(&flag, parser)
+            )
         }
         ErrorKind::InvalidUtf8 => "an argument is not valid UTF-8".to_owned(),
         _ => {
@@ -63,7 +69,9 @@ fn both_names(flag: &str, parser: &clap::Command) -> String {
 
 fn find<'a>(flag: &str, parser: &'a clap::Command) -> Option<&'a clap::Arg> {
     let name = long_name(flag).strip_prefix("--")?;
-    parser.get_arguments().find(|arg| arg.get_long() == Some(name))
+    parser
+        .get_arguments()
+        .find(|arg| arg.get_long() == Some(name))
 }
 
 fn long_name(flag: &str) -> &str {

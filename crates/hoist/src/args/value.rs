@@ -32,7 +32,9 @@ pub(crate) fn boolean(text: &str) -> Result<bool, String> {
     match text {
         "1" | "t" | "T" | "TRUE" | "true" | "True" => Ok(true),
         "0" | "f" | "F" | "FALSE" | "false" | "False" => Ok(false),
-        _ => Err(format!("strconv.ParseBool: parsing {text:?}: invalid syntax")),
+        _ => Err(format!(
+            "strconv.ParseBool: parsing {text:?}: invalid syntax"
+        )),
     }
 }
 
@@ -98,12 +100,16 @@ pub(crate) fn workdir(text: &str) -> Result<String, String> {
     if text.starts_with('/') {
         return Ok(text.to_owned());
     }
-    Err(format!("the working directory '{text}' is invalid, it needs to be an absolute path"))
+    Err(format!(
+        "the working directory '{text}' is invalid, it needs to be an absolute path"
+    ))
 }
 
 /// `-p`.
 pub(crate) fn ports(text: &str) -> Result<Ports, String> {
-    port::parse_publish(text).map(Ports).map_err(|error| sentence(&error))
+    port::parse_publish(text)
+        .map(Ports)
+        .map_err(|error| sentence(&error))
 }
 
 /// `-v`; relative host paths start at the working directory.
@@ -142,7 +148,9 @@ pub(crate) fn build_network(text: &str) -> Result<NetworkMode, String> {
     match text {
         "default" => Ok(NetworkMode::Bridge),
         "none" | "host" => network(text),
-        _ => Err(format!("network mode {text:?} not supported: write default, none or host")),
+        _ => Err(format!(
+            "network mode {text:?} not supported: write default, none or host"
+        )),
     }
 }
 
@@ -150,22 +158,35 @@ pub(crate) fn build_network(text: &str) -> Result<NetworkMode, String> {
 pub(crate) fn pull(text: &str) -> Result<String, String> {
     match text {
         "missing" | "never" => Ok(text.to_owned()),
-        _ => Err(format!("{text:?} needs a registry client; write missing or never")),
+        _ => Err(format!(
+            "{text:?} needs a registry client; write missing or never"
+        )),
     }
 }
 
 /// `os/arch[/variant]`.
 pub(crate) fn platform(text: &str) -> Result<Platform, String> {
-    let word = |part: &&str| !part.is_empty() && part.bytes().all(|b| b.is_ascii_alphanumeric() || b"._-".contains(&b));
+    let word = |part: &&str| {
+        !part.is_empty()
+            && part
+                .bytes()
+                .all(|b| b.is_ascii_alphanumeric() || b"._-".contains(&b))
+    };
     let parts: Vec<&str> = text.split('/').collect();
-    let malformed = || format!("{text:?} is an invalid platform specifier: write os/arch[/variant], such as linux/amd64");
-    if !parts.iter().all(|part| word(&part)) {
+    let malformed = || {
+        format!(
+            "{text:?} is an invalid platform specifier: write os/arch[/variant], such as linux/amd64"
+        )
+    };
+    if !parts.iter().all(word) {
         return Err(malformed());
     }
     match parts.as_slice() {
         [os, architecture] => Ok(made_platform(os, architecture, None)),
         [os, architecture, variant] => Ok(made_platform(os, architecture, Some(variant))),
-        [architecture] if *architecture != "linux" => Ok(made_platform("linux", architecture, None)),
+        [architecture] if *architecture != "linux" => {
+            Ok(made_platform("linux", architecture, None))
+        }
         ["linux"] => Ok(Platform::host()),
         _ => Err(malformed()),
     }
@@ -200,6 +221,8 @@ pub(crate) fn progress(text: &str) -> Result<Style, String> {
         "tty" => Ok(Style::Terminal),
         "plain" => Ok(Style::Plain),
         "quiet" | "none" => Ok(Style::Quiet),
-        _ => Err(format!("unknown progress mode {text:?}: write auto, tty, plain or quiet")),
+        _ => Err(format!(
+            "unknown progress mode {text:?}: write auto, tty, plain or quiet"
+        )),
     }
 }

@@ -4,7 +4,10 @@ use std::{
     io::{self, Read as _},
     path::{Path, PathBuf},
     process::ExitCode,
-    sync::{Arc, atomic::{AtomicBool, Ordering}},
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
 };
 
 use hoist_build::{BuildError, BuildRequest};
@@ -17,7 +20,10 @@ use crate::{
     cli::Call,
     error::{CliError, Failure},
     settings,
-    ui::{self, progress::{Progress, Style}},
+    ui::{
+        self,
+        progress::{Progress, Style},
+    },
 };
 
 /// For `--help`.
@@ -33,13 +39,26 @@ pub(crate) const EXAMPLES: &str = "
 ";
 
 /// `build [OPTIONS] PATH | -`.
-pub(crate) fn build(call: &Call<'_>, flags: BuildFlags, words: Vec<String>) -> Result<ExitCode, CliError> {
-    let style = if flags.quiet { Style::Quiet } else { flags.progress.unwrap_or_default() };
-    let request = from_flags(&flags, &words[0])?;
-    let cancelled = cancel_on_signals()?;
+pub(crate) fn build(
+    call: &Call<'_>,
+    flags: &BuildFlags,
+    words: &[String],
+) -> Result<ExitCode, CliError> {
+    let style = if flags.quiet {
+        Style::Quiet
+    } else {
+        flags.progress.unwrap_or_default()
+    };
+    let request = from_flags(flags, &words[0])?;
     let engine = call.working_engine()?;
+    let cancelled = cancel_on_signals()?;
     let progress = Progress::new(style);
-    let built = hoist_build::build(&engine, &request.build, &|event| progress.event(&event), &cancelled);
+    let built = hoist_build::build(
+        &engine,
+        &request.build,
+        &|event| progress.event(&event),
+        &cancelled,
+    );
     drop(progress);
     let built = built.map_err(|error| explain(&error, style))?;
     if let Some(path) = &flags.iidfile {
@@ -64,33 +83,51 @@ fn from_flags(flags: &BuildFlags, path: &str) -> Result<Request, CliError> {
             let empty = EmptyContext::make()?;
             (empty.0.clone(), Some(empty))
         }
-        url if ["http://", "https://", "git://", "git@"].iter().any(|start| url.starts_with(start)) => {
-            return Err(CliError::of(Kind::Unsupported, format!("cannot build from {url}: this version builds directories only"))
-                .hint("clone or download it first, then: hoist build DIRECTORY"));
+        url if ["http://", "https://", "git://", "git@"]
+            .iter()
+            .any(|start| url.starts_with(start)) =>
+        {
+            return Err(CliError::of(
+                Kind::Unsupported,
+                format!("cannot build from {url}: this version builds directories only"),
+            )
+            .hint("clone or download it first, then: hoist build DIRECTORY"));
         }
         path => (PathBuf::from(path), None),
     };
     let from_stdin = path == "-" || flags.file.as_deref() == Some(Path::new("-"));
     if path == "-" && flags.file.as_deref() == Some(Path::new("-")) {
-        return Err(CliError::invalid("invalid argument: can't use stdin for both build context and dockerfile"));
+        return Err(CliError::invalid(
+            "invalid argument: can't use stdin for both build context and dockerfile",
+        ));
     }
-    let build_args = flags.build_arg.iter().map(|flag| match flag.split_once('=') {
-        Some((name, value)) => (name.to_owned(), Some(value.to_owned())),
-        None => (flag.clone(), settings::variable(flag)),
-    });
+    let build_args = flags
+        .build_arg
+        .iter()
+        .map(|flag| match flag.split_once('=') {
+            Some((name, value)) => (name.to_owned(), Some(value.to_owned())),
+            None => (flag.clone(), settings::variable(flag)),
+        });
     let build = BuildRequest {
         context,
         dockerfile: flags.file.clone().filter(|_| !from_stdin),
-        dockerfile_text: if from_stdin { Some(read_stdin()?) } else { None },
+        dockerfile_text: if from_stdin {
+            Some(read_stdin()?)
+        } else {
+            None
+        },
         tags: flags.tag.clone(),
         build_args: build_args.collect(),
         target: flags.target.clone(),
-        labels: request::labels::<&Path>(&[], &flags.label)?,
+        labels: request::labels(&[], &flags.label)?,
         no_cache: flags.no_cache,
         network: flags.network.unwrap_or_default(),
         platform: flags.platform.clone(),
     };
-    Ok(Request { build, _empty: empty })
+    Ok(Request {
+        build,
+        _empty: empty,
+    })
 }
 
 fn read_stdin() -> Result<String, CliError> {
@@ -121,7 +158,12 @@ impl Drop for EmptyContext {
 /// A flag that turns true when the user interrupts; from now on signals do nothing else. A second
 /// one ends the program at once: what it leaves is swept by the next command.
 fn cancel_on_signals() -> Result<Arc<AtomicBool>, CliError> {
-    let cannot = |error: io::Error| CliError::of(Kind::Unavailable, format!("cannot watch for signals: {error}"));
+    let cannot = |error: io::Error| {
+        CliError::of(
+            Kind::Unavailable,
+            format!("cannot watch for signals: {error}"),
+        )
+    };
     let mask = Mask::of(&[Signal::INT, Signal::TERM, Signal::HUP].map(Signal::number));
     signal::block(&mask).map_err(cannot)?;
     let signals = SignalFd::new(&mask, false).map_err(cannot)?;

@@ -19,9 +19,13 @@ use crate::{
 };
 
 /// `create [OPTIONS] IMAGE [COMMAND] [ARG...]`.
-pub(crate) fn create(call: &Call<'_>, flags: CreateFlags, words: Vec<String>) -> Result<ExitCode, CliError> {
-    let flags = flags.container;
-    let request = request::from_flags(&flags, &words)?;
+pub(crate) fn create(
+    call: &Call<'_>,
+    flags: &CreateFlags,
+    words: &[String],
+) -> Result<ExitCode, CliError> {
+    let flags = &flags.container;
+    let request = request::from_flags(flags, words)?;
     let id_file = flags.cidfile.as_deref().map(IdFile::claim).transpose()?;
     let engine = call.working_engine()?;
     let created = make(&engine, &request, id_file)?;
@@ -35,7 +39,9 @@ pub(crate) fn make(
     request: &CreateRequest,
     id_file: Option<IdFile>,
 ) -> Result<Created, CliError> {
-    let created = engine.create(request).map_err(|error| explain(error.into(), &request.image))?;
+    let created = engine
+        .create(request)
+        .map_err(|error| explain(error.into(), &request.image))?;
     for warning in &created.warnings {
         ui::note(&format!("WARNING: {warning}"));
     }
@@ -50,7 +56,10 @@ pub(crate) fn make(
 
 /// Take a container away again whose start failed; the first error is the one to tell.
 pub(crate) fn undo(engine: &Engine, created: &Created) {
-    let options = hoist_engine::container::RemoveOptions { force: true, volumes: true };
+    let options = hoist_engine::container::RemoveOptions {
+        force: true,
+        volumes: true,
+    };
     if let Ok(container) = engine.find(created.id.as_str())
         && let Err(error) = engine.remove(&container, options)
     {
@@ -60,18 +69,32 @@ pub(crate) fn undo(engine: &Engine, created: &Created) {
 
 /// Docker's first line about an image that is not here, and where images come from.
 fn explain(error: CliError, image: &str) -> CliError {
-    let CliError::Failed(Failure { kind: Kind::NotFound, message, .. }) = &error else {
+    let CliError::Failed(Failure {
+        kind: Kind::NotFound,
+        message,
+        ..
+    }) = &error
+    else {
         return error;
     };
-    let Ok(reference) = Reference::parse(image) else { return error };
+    let Ok(reference) = Reference::parse(image) else {
+        return error;
+    };
     if !message.contains("image") {
         return error;
     }
-    CliError::of(Kind::NotFound, format!("Unable to find image '{}' locally", reference.familiar()))
-        .hint("this version of hoist has no registry client and cannot pull it")
-        .hint(format!("build it with: hoist build -t {image} PATH"))
-        .hint(format!("or import a root file system with: hoist import FILE.tar {image}"))
-        .hint("hoist images lists what is here; cargo xtask bases makes busybox, debian and python bases")
+    CliError::of(
+        Kind::NotFound,
+        format!("Unable to find image '{}' locally", reference.familiar()),
+    )
+    .hint("this version of hoist has no registry client and cannot pull it")
+    .hint(format!("build it with: hoist build -t {image} PATH"))
+    .hint(format!(
+        "or import a root file system with: hoist import FILE.tar {image}"
+    ))
+    .hint(
+        "hoist images lists what is here; cargo xtask bases makes busybox, debian and python bases",
+    )
 }
 
 /// The file of `--cidfile`: made before the container, so that two never share one.
@@ -88,12 +111,17 @@ impl IdFile {
     /// Docker's sentence when it exists.
     pub(crate) fn claim(path: &std::path::Path) -> Result<Self, CliError> {
         match OpenOptions::new().write(true).create_new(true).open(path) {
-            Ok(file) => Ok(Self { path: path.to_owned(), file: Some(file) }),
+            Ok(file) => Ok(Self {
+                path: path.to_owned(),
+                file: Some(file),
+            }),
             Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
                 let path = path.display();
                 Err(CliError::of(
                     Kind::Conflict,
-                    format!("container ID file found, make sure the other container isn't running or delete {path}"),
+                    format!(
+                        "container ID file found, make sure the other container isn't running or delete {path}"
+                    ),
                 ))
             }
             Err(error) => Err(CliError::file("create the container ID file", path, &error)),
@@ -101,7 +129,9 @@ impl IdFile {
     }
 
     fn write(mut self, id: &str) -> Result<(), CliError> {
-        let Some(mut file) = self.file.take() else { return Ok(()) };
+        let Some(mut file) = self.file.take() else {
+            return Ok(());
+        };
         file.write_all(id.as_bytes())
             .map_err(|error| CliError::file("write the container ID to", &self.path, &error))
     }

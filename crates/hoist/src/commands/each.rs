@@ -4,10 +4,7 @@ use std::process::ExitCode;
 
 use hoist_engine::{Engine, container::Container};
 
-use crate::{
-    error::CliError,
-    ui,
-};
+use crate::{error::CliError, ui};
 
 /// Do `work` for each name; a name whose work succeeds is printed as it was given.
 ///

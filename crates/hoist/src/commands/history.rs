@@ -5,6 +5,7 @@ use std::{process::ExitCode, time::SystemTime};
 use hoist_core::{duration, time::Timestamp, units};
 use hoist_engine::EngineError;
 
+use super::images;
 use crate::{
     args::image::HistoryFlags,
     cli::Call,
@@ -26,7 +27,11 @@ const EXACT: &[&str] = &["ID", "CreatedAt", "CreatedBy", "Size", "Comment"];
 const MISSING: &str = "<missing>";
 
 /// `history [OPTIONS] IMAGE`.
-pub(crate) fn history(call: &Call<'_>, flags: HistoryFlags, words: Vec<String>) -> Result<ExitCode, CliError> {
+pub(crate) fn history(
+    call: &Call<'_>,
+    flags: &HistoryFlags,
+    words: &[String],
+) -> Result<ExitCode, CliError> {
     let engine = call.engine()?;
     let store = engine.store();
     let id = store.resolve(&words[0]).map_err(EngineError::from)?;
@@ -36,24 +41,52 @@ pub(crate) fn history(call: &Call<'_>, flags: HistoryFlags, words: Vec<String>) 
     let mut sizes = stored.layers.iter().map(|layer| layer.size);
     let mut rows: Vec<Row> = Vec::new();
     for entry in &stored.image.history {
-        let size = if entry.empty_layer { 0 } else { sizes.next().unwrap_or(0) };
-        let created: Timestamp = entry.created.as_deref().and_then(|text| text.parse().ok()).unwrap_or_default();
-        rows.push(row(&flags, &Entry { created, now, size, by: entry.created_by.as_deref(), comment: entry.comment.as_deref() }));
+        let size = if entry.empty_layer {
+            0
+        } else {
+            sizes.next().unwrap_or(0)
+        };
+        let created = images::time(entry.created.as_deref());
+        rows.push(row(
+            flags,
+            &Entry {
+                created,
+                now,
+                size,
+                by: entry.created_by.as_deref(),
+                comment: entry.comment.as_deref(),
+            },
+        ));
     }
     rows.extend(sizes.map(|size| {
-        row(&flags, &Entry { created: Timestamp::ZERO, now, size, by: None, comment: None })
+        row(
+            flags,
+            &Entry {
+                created: Timestamp::ZERO,
+                now,
+                size,
+                by: None,
+                comment: None,
+            },
+        )
     }));
     rows.reverse();
     if let Some(newest) = rows.first_mut() {
-        newest.insert("ID".to_owned(), format::image_id(&id, flags.no_trunc).into());
+        newest.set("ID", format::image_id(&id, flags.no_trunc));
     }
     if flags.quiet {
-        let ids = rows.iter().filter_map(|row| row["ID"].as_str());
+        let ids = rows.iter().map(|row| row.text("ID"));
         ui::out(&ids.map(|id| format!("{id}\n")).collect::<String>())?;
         return Ok(ExitCode::SUCCESS);
     }
     let columns = if flags.human { HUMAN } else { EXACT };
-    ui::out(&Listing { headings: HEADINGS, columns }.render(&rows, flags.format.as_deref())?)?;
+    ui::out(
+        &Listing {
+            headings: HEADINGS,
+            columns,
+        }
+        .render(&rows, flags.format.as_deref())?,
+    )?;
     Ok(ExitCode::SUCCESS)
 }
 
@@ -67,19 +100,36 @@ struct Entry<'a> {
 
 fn row(flags: &HistoryFlags, entry: &Entry<'_>) -> Row {
     let created_at = settings::local_rfc3339(entry.created);
-    let since = match (flags.human, entry.created > Timestamp::from_seconds(946_684_800)) {
+    let since = match (
+        flags.human,
+        entry.created > Timestamp::from_seconds(946_684_800),
+    ) {
         (false, _) => created_at.clone(),
         // Reproducible builds have no date worth telling.
         (true, false) => String::new(),
         (true, true) => format!("{} ago", duration::human(entry.now.since(entry.created))),
     };
     let by = entry.by.unwrap_or_default().replace('\t', " ");
-    format::row([
+    Row::new([
         ("ID", MISSING.to_owned()),
         ("CreatedSince", since),
         ("CreatedAt", created_at),
-        ("CreatedBy", if flags.no_trunc { by } else { format::ellipsis(&by, 45) }),
-        ("Size", if flags.human { units::human_size(entry.size) } else { entry.size.to_string() }),
+        (
+            "CreatedBy",
+            if flags.no_trunc {
+                by
+            } else {
+                format::ellipsis(&by, 45)
+            },
+        ),
+        (
+            "Size",
+            if flags.human {
+                units::human_size(entry.size)
+            } else {
+                entry.size.to_string()
+            },
+        ),
         ("Comment", entry.comment.unwrap_or_default().to_owned()),
     ])
 }

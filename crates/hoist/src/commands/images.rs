@@ -1,6 +1,6 @@
 //! `images`: the list of images.
 
-use std::{process::ExitCode, time::SystemTime};
+use std::{cmp::Reverse, process::ExitCode, time::SystemTime};
 
 use hoist_core::{Reference, duration, time::Timestamp, units};
 use hoist_engine::{Engine, EngineError};
@@ -33,9 +33,13 @@ pub(super) const HEADINGS: &[(&str, &str)] = &[
 ];
 
 /// `images [OPTIONS] [REPOSITORY[:TAG]]`.
-pub(crate) fn images(call: &Call<'_>, flags: ImagesFlags, words: Vec<String>) -> Result<ExitCode, CliError> {
+pub(crate) fn images(
+    call: &Call<'_>,
+    flags: &ImagesFlags,
+    words: &[String],
+) -> Result<ExitCode, CliError> {
     let engine = call.engine()?;
-    let chosen = chosen(&engine, &flags, words.first().map(String::as_str))?;
+    let chosen = chosen(&engine, flags, words.first().map(String::as_str))?;
     if flags.quiet {
         let id = |image: &Chosen| format::image_id(&image.summary.id, flags.no_trunc);
         let mut ids: Vec<String> = chosen.iter().map(id).collect();
@@ -46,10 +50,25 @@ pub(crate) fn images(call: &Call<'_>, flags: ImagesFlags, words: Vec<String>) ->
     let now = SystemTime::now().into();
     let rows: Vec<Row> = chosen
         .iter()
-        .flat_map(|image| image.names.iter().map(move |name| row(&image.summary, name.as_ref(), now, flags.no_trunc)))
+        .flat_map(|image| {
+            image
+                .names
+                .iter()
+                .map(move |name| row(&image.summary, name.as_ref(), now, flags.no_trunc))
+        })
         .collect();
-    let columns = if flags.digests { COLUMNS_WITH_DIGEST } else { COLUMNS };
-    ui::out(&Listing { headings: HEADINGS, columns }.render(&rows, flags.format.as_deref())?)?;
+    let columns = if flags.digests {
+        COLUMNS_WITH_DIGEST
+    } else {
+        COLUMNS
+    };
+    ui::out(
+        &Listing {
+            headings: HEADINGS,
+            columns,
+        }
+        .render(&rows, flags.format.as_deref())?,
+    )?;
     Ok(ExitCode::SUCCESS)
 }
 
@@ -59,7 +78,11 @@ struct Chosen {
     names: Vec<Option<Reference>>,
 }
 
-fn chosen(engine: &Engine, flags: &ImagesFlags, word: Option<&str>) -> Result<Vec<Chosen>, CliError> {
+fn chosen(
+    engine: &Engine,
+    flags: &ImagesFlags,
+    word: Option<&str>,
+) -> Result<Vec<Chosen>, CliError> {
     let filters = Filters::checked(&flags.filter, KEYS).map_err(CliError::invalid)?;
     let dangling = dangling(&filters)?;
     let created = |key| match filters.values(key).last() {
@@ -68,7 +91,7 @@ fn chosen(engine: &Engine, flags: &ImagesFlags, word: Option<&str>) -> Result<Ve
     };
     let (before, since) = (created("before")?, created("since")?);
     let mut images = engine.store().images().map_err(EngineError::from)?;
-    images.sort_by(|a, b| b.created.cmp(&a.created).then_with(|| a.id.cmp(&b.id)));
+    images.sort_by_key(|image| (Reverse(moment(image)), image.id));
     let mut chosen = Vec::new();
     for summary in images {
         let nameless = summary.references.is_empty();
@@ -87,7 +110,11 @@ fn chosen(engine: &Engine, flags: &ImagesFlags, word: Option<&str>) -> Result<Ve
     Ok(chosen)
 }
 
-fn shown_names(summary: &ImageSummary, word: Option<&str>, filters: &Filters<'_>) -> Vec<Option<Reference>> {
+fn shown_names(
+    summary: &ImageSummary,
+    word: Option<&str>,
+    filters: &Filters<'_>,
+) -> Vec<Option<Reference>> {
     if summary.references.is_empty() {
         let asked = word.is_some() || filters.has("reference");
         return if asked { Vec::new() } else { vec![None] };
@@ -96,7 +123,13 @@ fn shown_names(summary: &ImageSummary, word: Option<&str>, filters: &Filters<'_>
         word.is_none_or(|word| pattern_fits(word, reference))
             && filters.any("reference", |pattern| pattern_fits(pattern, reference))
     };
-    summary.references.iter().filter(fits).cloned().map(Some).collect()
+    summary
+        .references
+        .iter()
+        .filter(fits)
+        .cloned()
+        .map(Some)
+        .collect()
 }
 
 fn dangling(filters: &Filters<'_>) -> Result<Option<bool>, CliError> {
@@ -104,7 +137,9 @@ fn dangling(filters: &Filters<'_>) -> Result<Option<bool>, CliError> {
         None => Ok(None),
         Some("true" | "1") => Ok(Some(true)),
         Some("false" | "0") => Ok(Some(false)),
-        Some(other) => Err(CliError::invalid(format!("invalid filter 'dangling={other}'"))),
+        Some(other) => Err(CliError::invalid(format!(
+            "invalid filter 'dangling={other}'"
+        ))),
     }
 }
 
@@ -112,14 +147,26 @@ fn created_of(engine: &Engine, name: &str) -> Result<Timestamp, CliError> {
     let store = engine.store();
     let id = store.resolve(name).map_err(EngineError::from)?;
     let image = store.image(&id).map_err(EngineError::from)?;
-    Ok(image.image.created.as_deref().and_then(|text| text.parse().ok()).unwrap_or_default())
+    Ok(time(image.image.created.as_deref()))
 }
 
 fn moment(summary: &ImageSummary) -> Timestamp {
-    summary.created.unwrap_or_default()
+    time(summary.created.as_deref())
 }
 
-fn row(summary: &ImageSummary, name: Option<&Reference>, now: Timestamp, whole: bool) -> Row {
+/// When an image was made; zero when it does not say.
+pub(super) fn time(created: Option<&str>) -> Timestamp {
+    created
+        .and_then(|text| text.parse().ok())
+        .unwrap_or_default()
+}
+
+pub(super) fn row(
+    summary: &ImageSummary,
+    name: Option<&Reference>,
+    now: Timestamp,
+    whole: bool,
+) -> Row {
     let created = moment(summary);
     let since = if created.is_zero() {
         "N/A".to_owned()
@@ -127,10 +174,20 @@ fn row(summary: &ImageSummary, name: Option<&Reference>, now: Timestamp, whole: 
         format!("{} ago", duration::human(now.since(created)))
     };
     let size = units::human_size(summary.size);
-    format::row([
-        ("Repository", name.map_or_else(|| NONE.to_owned(), Reference::familiar_name)),
-        ("Tag", name.and_then(Reference::tag).unwrap_or(NONE).to_owned()),
-        ("Digest", name.and_then(Reference::digest).map_or_else(|| NONE.to_owned(), |digest| digest.to_string())),
+    Row::new([
+        (
+            "Repository",
+            name.map_or_else(|| NONE.to_owned(), Reference::familiar_name),
+        ),
+        (
+            "Tag",
+            name.and_then(Reference::tag).unwrap_or(NONE).to_owned(),
+        ),
+        (
+            "Digest",
+            name.and_then(Reference::digest)
+                .map_or_else(|| NONE.to_owned(), |digest| digest.to_string()),
+        ),
         ("ID", format::image_id(&summary.id, whole)),
         ("CreatedSince", since),
         ("CreatedAt", settings::local_time(created)),
@@ -147,7 +204,10 @@ fn row(summary: &ImageSummary, name: Option<&Reference>, now: Timestamp, whole: 
 fn pattern_fits(pattern: &str, reference: &Reference) -> bool {
     let name = reference.familiar_name();
     let whole = reference.familiar();
-    let pattern = pattern.strip_prefix("docker.io/library/").or_else(|| pattern.strip_prefix("docker.io/")).unwrap_or(pattern);
+    let pattern = pattern
+        .strip_prefix("docker.io/library/")
+        .or_else(|| pattern.strip_prefix("docker.io/"))
+        .unwrap_or(pattern);
     format::glob(pattern, &name) || format::glob(pattern, &whole)
 }
 
@@ -170,7 +230,11 @@ mod tests {
         ];
         for (pattern, reference, fits) in table {
             let reference = Reference::parse(reference).unwrap();
-            assert_eq!(pattern_fits(pattern, &reference), fits, "{pattern} {reference}");
+            assert_eq!(
+                pattern_fits(pattern, &reference),
+                fits,
+                "{pattern} {reference}"
+            );
         }
     }
 }

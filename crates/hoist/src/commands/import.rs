@@ -17,14 +17,23 @@ use crate::{
 };
 
 /// `import [OPTIONS] file|- [REPOSITORY[:TAG]]`.
-pub(crate) fn import(call: &Call<'_>, flags: ImportFlags, words: Vec<String>) -> Result<ExitCode, CliError> {
+pub(crate) fn import(
+    call: &Call<'_>,
+    flags: &ImportFlags,
+    words: &[String],
+) -> Result<ExitCode, CliError> {
     let (source, name) = (&words[0], words.get(1));
     let reference = name
         .map(|name| value::tag(name).map_err(|why| CliError::invalid(format!("{name:?}: {why}"))))
         .transpose()?;
     if source.starts_with("http://") || source.starts_with("https://") {
-        return Err(CliError::of(hoist_core::Kind::Unsupported, format!("cannot import from {source}: this version reads files only"))
-            .hint(format!("fetch it first: curl -fL {source} | hoist import - NAME")));
+        return Err(CliError::of(
+            hoist_core::Kind::Unsupported,
+            format!("cannot import from {source}: this version reads files only"),
+        )
+        .hint(format!(
+            "fetch it first: curl -fL {source} | hoist import - NAME"
+        )));
     }
     let reader: Box<dyn Read> = match source.as_str() {
         "-" => Box::new(io::stdin().lock()),
@@ -35,9 +44,9 @@ pub(crate) fn import(call: &Call<'_>, flags: ImportFlags, words: Vec<String>) ->
     };
     let request = ImportRequest {
         reference,
-        changes: flags.change,
-        message: flags.message,
-        platform: flags.platform,
+        changes: flags.change.clone(),
+        message: flags.message.clone(),
+        platform: flags.platform.clone(),
     };
     let engine = call.working_engine()?;
     let id = hoist_build::import(&engine, reader, &request)?;

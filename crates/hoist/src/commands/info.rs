@@ -34,7 +34,11 @@ const LINES: &[(&str, &str)] = &[
 ];
 
 /// `info [OPTIONS]`.
-pub(crate) fn info(call: &Call<'_>, flags: FormatFlags, _: Vec<String>) -> Result<ExitCode, CliError> {
+pub(crate) fn info(
+    call: &Call<'_>,
+    flags: &FormatFlags,
+    _: &[String],
+) -> Result<ExitCode, CliError> {
     let mut info = call.engine()?.info()?;
     match flags.format.as_deref() {
         None | Some("") => ui::out(&plain(&info))?,
@@ -50,12 +54,17 @@ pub(crate) fn info(call: &Call<'_>, flags: FormatFlags, _: Vec<String>) -> Resul
 }
 
 fn plain(info: &Value) -> String {
-    let mut text = format!("Client:\n Version:    {}\n\nServer:\n", env!("CARGO_PKG_VERSION"));
+    let mut text = format!(
+        "Client:\n Version:    {}\n\nServer:\n",
+        env!("CARGO_PKG_VERSION")
+    );
     for (label, field) in LINES {
         let value = match &info[*field] {
             Value::Null => continue,
             Value::String(text) => text.clone(),
-            number if *field == "MemTotal" => units::human_bytes_binary(number.as_u64().unwrap_or(0)),
+            number if *field == "MemTotal" => {
+                units::human_bytes_binary(number.as_u64().unwrap_or(0))
+            }
             other => other.to_string(),
         };
         let _ = writeln!(text, "{label}: {value}");

@@ -14,7 +14,11 @@ use crate::{
 };
 
 /// `inspect [OPTIONS] NAME|ID [NAME|ID...]`.
-pub(crate) fn inspect(call: &Call<'_>, flags: InspectFlags, words: Vec<String>) -> Result<ExitCode, CliError> {
+pub(crate) fn inspect(
+    call: &Call<'_>,
+    flags: &InspectFlags,
+    words: &[String],
+) -> Result<ExitCode, CliError> {
     let size = flags.size;
     let find = |engine: &Engine, name: &str| match flags.kind.as_deref() {
         None | Some("") => match container_document(engine, name, size) {
@@ -33,19 +37,37 @@ pub(crate) fn inspect(call: &Call<'_>, flags: InspectFlags, words: Vec<String>) 
             )));
         }
     };
-    documents(call, &words, flags.format.as_deref(), kind, find)
+    documents(call, words, flags.format.as_deref(), kind, find)
 }
 
 /// `container inspect`.
-pub(crate) fn container(call: &Call<'_>, flags: InspectOneFlags, words: Vec<String>) -> Result<ExitCode, CliError> {
-    documents(call, &words, flags.format.as_deref(), "container", |engine, name| {
-        container_document(engine, name, false)
-    })
+pub(crate) fn container(
+    call: &Call<'_>,
+    flags: &InspectOneFlags,
+    words: &[String],
+) -> Result<ExitCode, CliError> {
+    documents(
+        call,
+        words,
+        flags.format.as_deref(),
+        "container",
+        |engine, name| container_document(engine, name, false),
+    )
 }
 
 /// `image inspect`.
-pub(crate) fn image(call: &Call<'_>, flags: InspectOneFlags, words: Vec<String>) -> Result<ExitCode, CliError> {
-    documents(call, &words, flags.format.as_deref(), "image", image_document)
+pub(crate) fn image(
+    call: &Call<'_>,
+    flags: &InspectOneFlags,
+    words: &[String],
+) -> Result<ExitCode, CliError> {
+    documents(
+        call,
+        words,
+        flags.format.as_deref(),
+        "image",
+        image_document,
+    )
 }
 
 fn container_document(engine: &Engine, name: &str, size: bool) -> Result<Value, EngineError> {
@@ -53,7 +75,10 @@ fn container_document(engine: &Engine, name: &str, size: bool) -> Result<Value, 
     let mut document = engine.inspect(&container);
     if size && let Some(fields) = document.as_object_mut() {
         let writable = engine.writable_size(&container)?;
-        let image = engine.store().image(&container.record.image).map_or(0, |image| image.size);
+        let image = engine
+            .store()
+            .image(&container.record.image)
+            .map_or(0, |image| image.size);
         fields.insert("SizeRw".to_owned(), writable.into());
         fields.insert("SizeRootFs".to_owned(), (writable + image).into());
     }
@@ -80,23 +105,30 @@ fn documents(
             Ok(document) => found.push(document),
             Err(error) if error.kind() == Kind::NotFound => {
                 let message = format!("No such {kind}: {name}");
-                failures.push(Failure { kind: Kind::NotFound, message, hints: error.hints() });
+                failures.push(Failure {
+                    kind: Kind::NotFound,
+                    message,
+                    hints: error.hints(),
+                });
             }
             Err(error) => failures.push(Failure::from_error(&error)),
         }
     }
     match template {
-        None | Some("") => ui::line(&format!("{:#}", format::Indented(&Value::Array(found))))?,
+        None | Some("") => ui::line(&format::indented(&Value::Array(found)))?,
         Some("json") => ui::line(&Value::Array(found).to_string())?,
         Some(template) => {
-            let template = format::DocumentTemplate::parse(template)?;
             for document in &found {
-                ui::line(&template.render(document)?)?;
+                ui::out(&format::document(document, Some(template))?)?;
             }
         }
     }
     for failure in &failures {
         ui::error(&failure.text("Error"));
     }
-    Ok(if failures.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+    Ok(if failures.is_empty() {
+        ExitCode::SUCCESS
+    } else {
+        ExitCode::FAILURE
+    })
 }

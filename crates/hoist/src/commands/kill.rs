@@ -8,10 +8,16 @@ use super::each;
 use crate::{args::lifecycle::KillFlags, cli::Call, error::CliError};
 
 /// `kill [OPTIONS] CONTAINER [CONTAINER...]`.
-pub(crate) fn kill(call: &Call<'_>, flags: KillFlags, words: Vec<String>) -> Result<ExitCode, CliError> {
-    let engine = call.working_engine()?;
+pub(crate) fn kill(
+    call: &Call<'_>,
+    flags: &KillFlags,
+    words: &[String],
+) -> Result<ExitCode, CliError> {
+    let engine = call.engine()?;
     let signal = flags.signal.unwrap_or(Signal::KILL);
-    each::container(&engine, &words, |container| {
-        engine.kill(container, signal.number()).map_err(CliError::from)
+    each::container(&engine, words, |container| {
+        engine
+            .kill(container, signal.number())
+            .map_err(CliError::from)
     })
 }

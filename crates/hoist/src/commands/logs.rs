@@ -13,12 +13,22 @@ use hoist_engine::container::{LogEntry, LogQuery, LogStream};
 use crate::{args::lifecycle::LogsFlags, cli::Call, error::CliError, ui};
 
 /// `logs [OPTIONS] CONTAINER`.
-pub(crate) fn logs(call: &Call<'_>, flags: LogsFlags, words: Vec<String>) -> Result<ExitCode, CliError> {
-    let query = query(&flags, SystemTime::now().into())?;
+pub(crate) fn logs(
+    call: &Call<'_>,
+    flags: &LogsFlags,
+    words: &[String],
+) -> Result<ExitCode, CliError> {
+    let query = query(flags, SystemTime::now().into())?;
     let engine = call.engine()?;
     let container = engine.find(&words[0])?;
-    let mut printer = Printer { out: ui::buffered(), timestamps: flags.timestamps, broken: None };
-    engine.logs(&container, &query, &mut |entry| printer.entry(entry, query.follow))?;
+    let mut printer = Printer {
+        out: ui::buffered(),
+        timestamps: flags.timestamps,
+        broken: None,
+    };
+    engine.logs(&container, &query, &mut |entry| {
+        printer.entry(entry, query.follow)
+    })?;
     printer.finish()?;
     Ok(ExitCode::SUCCESS)
 }
@@ -26,16 +36,19 @@ pub(crate) fn logs(call: &Call<'_>, flags: LogsFlags, words: Vec<String>) -> Res
 fn query(flags: &LogsFlags, now: Timestamp) -> Result<LogQuery, CliError> {
     let moment = |flag: &str, text: &Option<String>| match text {
         None => Ok(None),
-        Some(text) => time::parse_since(text, now, local_offset()).map(Some).map_err(|error| {
-            let error = CliError::from(error);
-            match error {
-                CliError::Failed(mut failure) => {
-                    failure.message = format!("invalid value for {flag:?}: {}", failure.message);
-                    CliError::Failed(failure)
+        Some(text) => time::parse_since(text, now, local_offset())
+            .map(Some)
+            .map_err(|error| {
+                let error = CliError::from(error);
+                match error {
+                    CliError::Failed(mut failure) => {
+                        failure.message =
+                            format!("invalid value for {flag:?}: {}", failure.message);
+                        CliError::Failed(failure)
+                    }
+                    other => other,
                 }
-                other => other,
-            }
-        }),
+            }),
     };
     Ok(LogQuery {
         follow: flags.follow,
@@ -59,15 +72,28 @@ struct Printer<W> {
 
 impl<W: Write> Printer<W> {
     fn entry(&mut self, entry: &LogEntry, flush: bool) -> ControlFlow<()> {
-        let stamp = if self.timestamps { format!("{} ", entry.time.to_fixed()) } else { String::new() };
+        let stamp = if self.timestamps {
+            format!("{} ", entry.time.to_fixed())
+        } else {
+            String::new()
+        };
         let written = match entry.stream {
             LogStream::Stdout => {
-                let written = self.out.write_all(stamp.as_bytes()).and_then(|()| self.out.write_all(&entry.text));
-                if flush { written.and_then(|()| self.out.flush()) } else { written }
+                let written = self
+                    .out
+                    .write_all(stamp.as_bytes())
+                    .and_then(|()| self.out.write_all(&entry.text));
+                if flush {
+                    written.and_then(|()| self.out.flush())
+                } else {
+                    written
+                }
             }
             LogStream::Stderr => self.out.flush().and_then(|()| {
                 let mut stderr = io::stderr().lock();
-                stderr.write_all(stamp.as_bytes()).and_then(|()| stderr.write_all(&entry.text))
+                stderr
+                    .write_all(stamp.as_bytes())
+                    .and_then(|()| stderr.write_all(&entry.text))
             }),
         };
         match written {

@@ -96,9 +96,17 @@ pub(crate) static GROUPS: &[Group] = &[
             entry("inspect", &INSPECT_CONTAINER),
             entry("kill", &KILL),
             entry("logs", &LOGS),
-            Entry { name: "ls", aliases: &["ps", "list"], command: &PS },
+            Entry {
+                name: "ls",
+                aliases: &["ps", "list"],
+                command: &PS,
+            },
             entry("restart", &RESTART),
-            Entry { name: "rm", aliases: &["remove"], command: &REMOVE },
+            Entry {
+                name: "rm",
+                aliases: &["remove"],
+                command: &REMOVE,
+            },
             entry("run", &RUN),
             entry("start", &START),
             entry("stop", &STOP),
@@ -112,26 +120,44 @@ pub(crate) static GROUPS: &[Group] = &[
             entry("history", &HISTORY),
             entry("import", &IMPORT),
             entry("inspect", &INSPECT_IMAGE),
-            Entry { name: "ls", aliases: &["list"], command: &IMAGES },
-            Entry { name: "rm", aliases: &["remove"], command: &REMOVE_IMAGE },
+            Entry {
+                name: "ls",
+                aliases: &["list"],
+                command: &IMAGES,
+            },
+            Entry {
+                name: "rm",
+                aliases: &["remove"],
+                command: &REMOVE_IMAGE,
+            },
             entry("tag", &TAG),
         ],
     },
     Group {
         name: "system",
         about: "Manage hoist",
-        entries: &[entry("df", &DF), entry("info", &INFO), entry("prune", &PRUNE)],
+        entries: &[
+            entry("df", &DF),
+            entry("info", &INFO),
+            entry("prune", &PRUNE),
+        ],
     },
 ];
 
 const fn entry(name: &'static str, command: &'static Command) -> Entry {
-    Entry { name, aliases: &[], command }
+    Entry {
+        name,
+        aliases: &[],
+        command,
+    }
 }
 
 /// The command with this name that needs no noun.
 pub(crate) fn top_level(name: &str) -> Option<&'static Command> {
     let mut entries = SECTIONS.iter().flat_map(|(_, entries)| entries.iter());
-    entries.find(|entry| entry.name == name).map(|entry| entry.command)
+    entries
+        .find(|entry| entry.name == name)
+        .map(|entry| entry.command)
 }
 
 /// The verb of a noun.
@@ -150,17 +176,28 @@ pub(crate) fn paths(command: &Command) -> impl Iterator<Item = String> {
             names.map(|name| format!("{} {name}", group.name))
         })
     });
-    let verbs = SECTIONS.iter().flat_map(|(_, entries)| entries.iter()).filter(same);
+    let verbs = SECTIONS
+        .iter()
+        .flat_map(|(_, entries)| entries.iter())
+        .filter(same);
     nouns.chain(verbs.map(|entry| entry.name.to_owned()))
 }
 
 /// The command whose name is at most two letters away from `name`.
 pub(crate) fn nearest(name: &str) -> Option<String> {
-    let verbs = SECTIONS.iter().flat_map(|(_, entries)| entries.iter()).map(|entry| entry.name.to_owned());
+    let verbs = SECTIONS
+        .iter()
+        .flat_map(|(_, entries)| entries.iter())
+        .map(|entry| entry.name.to_owned());
     let nouns = GROUPS.iter().flat_map(|group| {
-        group.entries.iter().map(|entry| format!("{} {}", group.name, entry.name))
+        group
+            .entries
+            .iter()
+            .map(|entry| format!("{} {}", group.name, entry.name))
     });
-    let near = verbs.chain(nouns).map(|known| (distance(name, &known), known));
+    let near = verbs
+        .chain(nouns)
+        .map(|known| (distance(name, &known), known));
     near.filter(|(distance, known)| *distance <= 2 && *distance < known.len().min(name.len()))
         .min_by_key(|(distance, _)| *distance)
         .map(|(_, known)| known)
@@ -375,8 +412,12 @@ mod tests {
 
     #[test]
     fn a_mistyped_command_finds_its_neighbour() {
-        let table =
-            [("rnu", Some("run")), ("image", Some("images")), ("container lst", Some("container ls")), ("xyz", None)];
+        let table = [
+            ("rnu", Some("run")),
+            ("image", Some("images")),
+            ("container lst", Some("container ls")),
+            ("xyz", None),
+        ];
         for (typed, near) in table {
             assert_eq!(nearest(typed).as_deref(), near, "{typed}");
         }
@@ -385,6 +426,9 @@ mod tests {
     #[test]
     fn noun_forms_and_verbs_are_the_same_command() {
         let listed: Vec<_> = paths(&PS).collect();
-        assert_eq!(listed, ["container ls", "container ps", "container list", "ps"]);
+        assert_eq!(
+            listed,
+            ["container ls", "container ps", "container list", "ps"]
+        );
     }
 }

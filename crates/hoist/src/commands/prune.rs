@@ -14,14 +14,22 @@ use crate::{
 };
 
 /// `system prune [OPTIONS]`.
-pub(crate) fn prune(call: &Call<'_>, flags: PruneFlags, _: Vec<String>) -> Result<ExitCode, CliError> {
+pub(crate) fn prune(
+    call: &Call<'_>,
+    flags: &PruneFlags,
+    _: &[String],
+) -> Result<ExitCode, CliError> {
     let filters = Filters::checked(&flags.filter, &["label"]).map_err(CliError::invalid)?;
-    if !flags.force && !ui::confirm(&warning(&flags))? {
+    if !flags.force && !ui::confirm(&warning(flags))? {
         ui::note("system prune has been cancelled");
         return Ok(ExitCode::FAILURE);
     }
     let engine = call.working_engine()?;
-    let kept_layers = if flags.all { Vec::new() } else { hoist_build::cached_layers(&engine)? };
+    let kept_layers = if flags.all {
+        Vec::new()
+    } else {
+        hoist_build::cached_layers(&engine)?
+    };
     let pruned = engine.prune(&PruneRequest {
         all_images: flags.all,
         volumes: flags.volumes,
@@ -46,7 +54,11 @@ fn warning(flags: &PruneFlags) -> String {
     } else {
         "  - all dangling images"
     });
-    lines.push(if flags.all { "  - all build cache" } else { "  - unused build cache" });
+    lines.push(if flags.all {
+        "  - all build cache"
+    } else {
+        "  - unused build cache"
+    });
     let mut text = format!("WARNING! This will remove:\n{}\n", lines.join("\n"));
     if !flags.filter.is_empty() {
         text.push_str("\n  Items to be pruned will be filtered with:\n");
@@ -64,10 +76,39 @@ fn report(pruned: &Pruned) -> String {
             text.push_str(&format!("{heading}:\n{lines}\n"));
         }
     };
-    section("Deleted Containers", pruned.containers.iter().map(|id| format!("{id}\n")).collect());
-    section("Deleted Volumes", pruned.volumes.iter().map(|name| format!("{name}\n")).collect());
-    section("Deleted Networks", pruned.networks.iter().map(|name| format!("{name}\n")).collect());
-    section("Deleted Images", rmi::lines(&pruned.images).replace("Untagged", "untagged").replace("Deleted", "deleted"));
-    text.push_str(&format!("Total reclaimed space: {}\n", units::human_size_precise(pruned.space)));
+    section(
+        "Deleted Containers",
+        pruned
+            .containers
+            .iter()
+            .map(|id| format!("{id}\n"))
+            .collect(),
+    );
+    section(
+        "Deleted Volumes",
+        pruned
+            .volumes
+            .iter()
+            .map(|name| format!("{name}\n"))
+            .collect(),
+    );
+    section(
+        "Deleted Networks",
+        pruned
+            .networks
+            .iter()
+            .map(|name| format!("{name}\n"))
+            .collect(),
+    );
+    section(
+        "Deleted Images",
+        rmi::lines(&pruned.images)
+            .replace("Untagged", "untagged")
+            .replace("Deleted", "deleted"),
+    );
+    text.push_str(&format!(
+        "Total reclaimed space: {}\n",
+        units::human_size_precise(pruned.space)
+    ));
     text
 }

@@ -17,10 +17,26 @@ use crate::{
     settings, ui,
 };
 
-const COLUMNS: &[&str] = &["ID", "Image", "Command", "RunningFor", "Status", "Ports", "Names"];
-const COLUMNS_WITH_SIZE: &[&str] =
-    &["ID", "Image", "Command", "RunningFor", "Status", "Ports", "Names", "Size"];
-const HEADINGS: &[(&str, &str)] = &[
+const COLUMNS: &[&str] = &[
+    "ID",
+    "Image",
+    "Command",
+    "RunningFor",
+    "Status",
+    "Ports",
+    "Names",
+];
+const COLUMNS_WITH_SIZE: &[&str] = &[
+    "ID",
+    "Image",
+    "Command",
+    "RunningFor",
+    "Status",
+    "Ports",
+    "Names",
+    "Size",
+];
+pub(super) const HEADINGS: &[(&str, &str)] = &[
     ("ID", "CONTAINER ID"),
     ("Image", "IMAGE"),
     ("Command", "COMMAND"),
@@ -40,12 +56,15 @@ const HEADINGS: &[(&str, &str)] = &[
 ];
 
 /// `ps [OPTIONS]`.
-pub(crate) fn ps(call: &Call<'_>, flags: PsFlags, _: Vec<String>) -> Result<ExitCode, CliError> {
+pub(crate) fn ps(call: &Call<'_>, flags: &PsFlags, _: &[String]) -> Result<ExitCode, CliError> {
     let engine = call.engine()?;
-    let containers = chosen(&engine, &flags)?;
+    let containers = chosen(&engine, flags)?;
     if flags.quiet {
         let id = |container: &Container| shown_id(container, flags.no_trunc);
-        let lines: String = containers.iter().map(|container| id(container) + "\n").collect();
+        let lines: String = containers
+            .iter()
+            .map(|container| id(container) + "\n")
+            .collect();
         ui::out(&lines)?;
         return Ok(ExitCode::SUCCESS);
     }
@@ -58,9 +77,18 @@ pub(crate) fn ps(call: &Call<'_>, flags: PsFlags, _: Vec<String>) -> Result<Exit
         created_at: everything || asked.contains(".CreatedAt"),
         size: flags.size || asked.contains(".Size"),
     };
-    let rows = containers.iter().map(|container| columns.row(container)).collect::<Result<Vec<_>, _>>()?;
-    let listing =
-        Listing { headings: HEADINGS, columns: if flags.size { COLUMNS_WITH_SIZE } else { COLUMNS } };
+    let rows = containers
+        .iter()
+        .map(|container| columns.row(container))
+        .collect::<Result<Vec<_>, _>>()?;
+    let listing = Listing {
+        headings: HEADINGS,
+        columns: if flags.size {
+            COLUMNS_WITH_SIZE
+        } else {
+            COLUMNS
+        },
+    };
     ui::out(&listing.render(&rows, flags.format.as_deref())?)?;
     Ok(ExitCode::SUCCESS)
 }
@@ -88,7 +116,7 @@ fn shown_id(container: &Container, whole: bool) -> String {
 }
 
 /// How rows are made.
-struct Columns<'a> {
+pub(super) struct Columns<'a> {
     engine: &'a Engine,
     now: Timestamp,
     /// Nothing is cut short.
@@ -97,36 +125,59 @@ struct Columns<'a> {
     size: bool,
 }
 
-impl Columns<'_> {
-    fn row(&self, container: &Container) -> Result<Row, CliError> {
+impl<'a> Columns<'a> {
+    /// Short columns with the size of the writable layer.
+    pub(super) const fn with_size(engine: &'a Engine, now: Timestamp) -> Self {
+        Self {
+            engine,
+            now,
+            whole: false,
+            created_at: false,
+            size: true,
+        }
+    }
+
+    /// The row of a container.
+    pub(super) fn row(&self, container: &Container) -> Result<Row, CliError> {
         let Container { record, status } = container;
-        let mut row = format::row([
+        let mut row = Row::new([
             ("ID", shown_id(container, self.whole)),
             ("Image", self.image(container)),
             ("Command", self.command(&record.args())),
-            ("RunningFor", format!("{} ago", duration::human(self.now.since(record.created)))),
+            (
+                "RunningFor",
+                format!("{} ago", duration::human(self.now.since(record.created))),
+            ),
             ("Status", status::text(status, self.now)),
             ("State", status.state.as_str().to_owned()),
             ("Reason", status::reason(container).unwrap_or_default()),
-            ("HealthStatus", status::health(status).unwrap_or_default().to_owned()),
+            (
+                "HealthStatus",
+                status::health(status).unwrap_or_default().to_owned(),
+            ),
             ("Ports", ports::text(container)),
             ("Names", record.name.clone()),
-            ("Labels", labels(&record.config.labels)),
             ("Mounts", self.mounts(container)),
             ("LocalVolumes", volumes(container).count().to_string()),
             ("Networks", record.network.as_str().to_owned()),
-        ]);
+        ])
+        .with_labels(&record.config.labels);
         if self.created_at {
-            row.insert("CreatedAt".to_owned(), settings::local_time(record.created).into());
+            row.set("CreatedAt", settings::local_time(record.created));
         }
         if self.size {
-            let size = self.engine.container_size(container)?;
+            let writable = self.engine.writable_size(container)?;
+            let image = self
+                .engine
+                .store()
+                .image(&record.image)
+                .map_or(0, |image| image.size);
             let text = format!(
                 "{} (virtual {})",
-                units::human_size(size.writable),
-                units::human_size(size.writable + size.image)
+                units::human_size(writable),
+                units::human_size(writable + image)
             );
-            row.insert("Size".to_owned(), text.into());
+            row.set("Size", text);
         }
         Ok(row)
     }
@@ -152,10 +203,18 @@ impl Columns<'_> {
         let mut words = Vec::with_capacity(args.len());
         for (index, arg) in args.iter().enumerate() {
             let quoted = index > 0 && arg.contains(' ');
-            words.push(if quoted { format!("'{arg}'") } else { arg.clone() });
+            words.push(if quoted {
+                format!("'{arg}'")
+            } else {
+                arg.clone()
+            });
         }
         let command = words.join(" ");
-        format::quote(&if self.whole { command } else { format::ellipsis(&command, 20) })
+        format::quote(&if self.whole {
+            command
+        } else {
+            format::ellipsis(&command, 20)
+        })
     }
 
     fn mounts(&self, container: &Container) -> String {
@@ -164,20 +223,29 @@ impl Columns<'_> {
             MountKind::Bind { source, .. } => source.display().to_string(),
             MountKind::Tmpfs { .. } => String::new(),
         };
-        let names = container.record.mounts.iter().map(|mount| name(&mount.request.kind));
-        let shown = names.map(|name| if self.whole { name } else { format::ellipsis(&name, 15) });
+        let names = container
+            .record
+            .mounts
+            .iter()
+            .map(|mount| name(&mount.request.kind));
+        let shown = names.map(|name| {
+            if self.whole {
+                name
+            } else {
+                format::ellipsis(&name, 15)
+            }
+        });
         shown.collect::<Vec<_>>().join(",")
     }
 }
 
 fn volumes(container: &Container) -> impl Iterator<Item = &str> {
-    container.record.mounts.iter().filter_map(|mount| match &mount.request.kind {
-        MountKind::Volume { name, .. } => name.as_deref(),
-        _ => None,
-    })
-}
-
-/// `a=1,b=2`.
-pub(crate) fn labels(labels: &std::collections::BTreeMap<String, String>) -> String {
-    labels.iter().map(|(name, value)| format!("{name}={value}")).collect::<Vec<_>>().join(",")
+    container
+        .record
+        .mounts
+        .iter()
+        .filter_map(|mount| match &mount.request.kind {
+            MountKind::Volume { name, .. } => name.as_deref(),
+            _ => None,
+        })
 }

@@ -1,6 +1,11 @@
 //! From the flags of `run` and `create` to the engine's request.
 
-use std::{collections::BTreeMap, fs, path::Path, time::Duration};
+use std::{
+    collections::BTreeMap,
+    fs,
+    path::{Path, PathBuf},
+    time::Duration,
+};
 
 use hoist_core::{
     env::{self, EnvSetting},
@@ -21,10 +26,19 @@ const FOR_EVER: Duration = Duration::from_secs(u32::MAX as u64);
 ///
 /// # Errors
 /// When a file cannot be read or parsed, or flags contradict each other.
-pub(crate) fn from_flags(flags: &ContainerFlags, words: &[String]) -> Result<CreateRequest, CliError> {
-    let (image, command) = words.split_first().ok_or_else(|| CliError::invalid("no image given"))?;
+pub(crate) fn from_flags(
+    flags: &ContainerFlags,
+    words: &[String],
+) -> Result<CreateRequest, CliError> {
+    let (image, command) = words
+        .split_first()
+        .ok_or_else(|| CliError::invalid("no image given"))?;
     let process = &flags.process;
-    let mounts = [&flags.storage.volume, &flags.storage.mount, &flags.storage.tmpfs];
+    let mounts = [
+        &flags.storage.volume,
+        &flags.storage.mount,
+        &flags.storage.tmpfs,
+    ];
     Ok(CreateRequest {
         image: image.clone(),
         name: flags.name.clone().filter(|name| !name.is_empty()),
@@ -59,19 +73,24 @@ pub(crate) fn from_flags(flags: &ContainerFlags, words: &[String]) -> Result<Cre
 
 /// Seconds of `--stop-timeout`; negative is for ever.
 fn grace(seconds: i64) -> Duration {
-    u64::try_from(seconds).map_or(FOR_EVER, Duration::from_secs).min(FOR_EVER)
+    u64::try_from(seconds)
+        .map_or(FOR_EVER, Duration::from_secs)
+        .min(FOR_EVER)
 }
 
 /// The settings of the files, then those of the flags.
 pub(crate) fn environment(
-    files: &[impl AsRef<Path>],
+    files: &[PathBuf],
     flags: &[String],
 ) -> Result<Vec<EnvSetting>, CliError> {
     let mut settings = Vec::new();
     for path in files {
-        let path = path.as_ref();
         let content = read(path)?;
-        settings.extend(env::parse_file(&path.to_string_lossy(), &content, settings::variable)?);
+        settings.extend(env::parse_file(
+            &path.to_string_lossy(),
+            &content,
+            settings::variable,
+        )?);
     }
     for flag in flags {
         settings.push(env::parse_flag(flag, settings::variable)?);
@@ -81,15 +100,18 @@ pub(crate) fn environment(
 
 /// The labels of the files (a name alone has an empty value), then those of the flags.
 pub(crate) fn labels(
-    files: &[impl AsRef<Path>],
+    files: &[PathBuf],
     flags: &[String],
 ) -> Result<BTreeMap<String, String>, CliError> {
     let mut labels = BTreeMap::new();
     for path in files {
-        let path = path.as_ref();
         let content = read(path)?;
         let lines = env::parse_file(&path.to_string_lossy(), &content, |_| Some(String::new()))?;
-        labels.extend(lines.into_iter().map(|line| (line.name, line.value.unwrap_or_default())));
+        labels.extend(
+            lines
+                .into_iter()
+                .map(|line| (line.name, line.value.unwrap_or_default())),
+        );
     }
     for flag in flags {
         let (name, value) = flag.split_once('=').unwrap_or((flag, ""));
@@ -103,19 +125,29 @@ fn read(path: &Path) -> Result<Vec<u8>, CliError> {
 }
 
 fn healthcheck(flags: &HealthFlags) -> Result<Option<Healthcheck>, CliError> {
-    let command = flags.health_cmd.as_ref().filter(|command| !command.is_empty());
+    let command = flags
+        .health_cmd
+        .as_ref()
+        .filter(|command| !command.is_empty());
     let durations = [
         flags.health_interval,
         flags.health_timeout,
         flags.health_start_period,
         flags.health_start_interval,
     ];
-    let given = command.is_some() || flags.health_retries.is_some() || durations.iter().any(Option::is_some);
+    let given = command.is_some()
+        || flags.health_retries.is_some()
+        || durations.iter().any(Option::is_some);
     if flags.no_healthcheck {
         if given {
-            return Err(CliError::invalid("--no-healthcheck conflicts with --health-* options"));
+            return Err(CliError::invalid(
+                "--no-healthcheck conflicts with --health-* options",
+            ));
         }
-        return Ok(Some(Healthcheck { test: vec!["NONE".to_owned()], ..Healthcheck::default() }));
+        return Ok(Some(Healthcheck {
+            test: vec!["NONE".to_owned()],
+            ..Healthcheck::default()
+        }));
     }
     if !given {
         return Ok(None);
@@ -123,7 +155,9 @@ fn healthcheck(flags: &HealthFlags) -> Result<Option<Healthcheck>, CliError> {
     let retries = u32::try_from(flags.health_retries.unwrap_or(0))
         .map_err(|_| CliError::invalid("--health-retries cannot be negative"))?;
     Ok(Some(Healthcheck {
-        test: command.map(|command| vec!["CMD-SHELL".to_owned(), command.clone()]).unwrap_or_default(),
+        test: command
+            .map(|command| vec!["CMD-SHELL".to_owned(), command.clone()])
+            .unwrap_or_default(),
         interval: durations[0].unwrap_or_default(),
         timeout: durations[1].unwrap_or_default(),
         start_period: durations[2].unwrap_or_default(),

@@ -29,14 +29,21 @@ pub(crate) const EXAMPLES: &str = "
 ";
 
 /// `run [OPTIONS] IMAGE [COMMAND] [ARG...]`.
-pub(crate) fn run(call: &Call<'_>, flags: RunFlags, words: Vec<String>) -> Result<ExitCode, CliError> {
+pub(crate) fn run(
+    call: &Call<'_>,
+    flags: &RunFlags,
+    words: &[String],
+) -> Result<ExitCode, CliError> {
     let container = &flags.container;
-    let request = request::from_flags(container, &words)?;
+    let request = request::from_flags(container, words)?;
     if !flags.detach && container.tty && container.interactive {
         require_terminal()?;
     }
     let id_file_path = container.cidfile.clone();
-    let id_file = id_file_path.as_deref().map(create::IdFile::claim).transpose()?;
+    let id_file = id_file_path
+        .as_deref()
+        .map(create::IdFile::claim)
+        .transpose()?;
     let engine = call.working_engine()?;
     let created = create::make(&engine, &request, id_file)?;
     let attach = (!flags.detach).then(|| AttachRequest {
@@ -54,7 +61,12 @@ pub(crate) fn run(call: &Call<'_>, flags: RunFlags, words: Vec<String>) -> Resul
         ui::line(created.id.as_str())?;
         return Ok(ExitCode::SUCCESS);
     };
-    let ended = stay(attachment, container.interactive, container.tty, flags.sig_proxy)?;
+    let ended = stay(
+        attachment,
+        container.interactive,
+        container.tty,
+        flags.sig_proxy,
+    )?;
     report(&ended, &created.name, request.limits.memory);
     Ok(exit_code(ended.exit_code))
 }
@@ -94,11 +106,20 @@ pub(crate) fn stay(
 /// The user's standard streams, as descriptors of their own.
 pub(crate) fn streams(stdin: bool, tty: bool, forward_signals: bool) -> Result<Streams, CliError> {
     let copy = |fd: std::os::fd::BorrowedFd<'_>| {
-        fd.try_clone_to_owned().map_err(|error| CliError::of(hoist_core::Kind::Unavailable, format!("cannot copy a descriptor: {error}")))
+        fd.try_clone_to_owned().map_err(|error| {
+            CliError::of(
+                hoist_core::Kind::Unavailable,
+                format!("cannot copy a descriptor: {error}"),
+            )
+        })
     };
     use std::os::fd::AsFd as _;
     Ok(Streams {
-        stdin: if stdin { Some(copy(std::io::stdin().as_fd())?) } else { None },
+        stdin: if stdin {
+            Some(copy(std::io::stdin().as_fd())?)
+        } else {
+            None
+        },
         stdout: copy(std::io::stdout().as_fd())?,
         stderr: copy(std::io::stderr().as_fd())?,
         tty,

@@ -9,10 +9,14 @@ use super::each;
 use crate::{args::lifecycle::StopFlags, cli::Call, error::CliError, ui};
 
 /// `stop [OPTIONS] CONTAINER [CONTAINER...]`.
-pub(crate) fn stop(call: &Call<'_>, flags: StopFlags, words: Vec<String>) -> Result<ExitCode, CliError> {
-    let engine = call.working_engine()?;
-    each::container(&engine, &words, |container| {
-        let status = end(&engine, container, &flags)?;
+pub(crate) fn stop(
+    call: &Call<'_>,
+    flags: &StopFlags,
+    words: &[String],
+) -> Result<ExitCode, CliError> {
+    let engine = call.engine()?;
+    each::container(&engine, words, |container| {
+        let status = end(&engine, container, flags)?;
         if let Some(note) = &status.stop_note {
             ui::note(note);
         }
@@ -21,8 +25,12 @@ pub(crate) fn stop(call: &Call<'_>, flags: StopFlags, words: Vec<String>) -> Res
 }
 
 /// Stop one container as the flags say.
-pub(crate) fn end(engine: &Engine, container: &Container, flags: &StopFlags) -> Result<Status, CliError> {
-    let signal = flags.signal.map_or_else(|| own_signal(container), |signal| signal);
+pub(crate) fn end(
+    engine: &Engine,
+    container: &Container,
+    flags: &StopFlags,
+) -> Result<Status, CliError> {
+    let signal = flags.signal.unwrap_or_else(|| own_signal(container));
     let grace = match flags.timeout {
         None => Some(container.record.stop_timeout),
         // Negative waits for ever.
@@ -32,5 +40,10 @@ pub(crate) fn end(engine: &Engine, container: &Container, flags: &StopFlags) -> 
 }
 
 fn own_signal(container: &Container) -> Signal {
-    container.record.config.stop_signal.parse().unwrap_or(Signal::TERM)
+    container
+        .record
+        .config
+        .stop_signal
+        .parse()
+        .unwrap_or(Signal::TERM)
 }

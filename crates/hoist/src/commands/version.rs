@@ -10,7 +10,11 @@ use crate::{args::system::FormatFlags, cli::Call, error::CliError, format, ui};
 const VERSION: &str = env!("CARGO_PKG_VERSION");
 
 /// `version [OPTIONS]`.
-pub(crate) fn version(_: &Call<'_>, flags: FormatFlags, _: Vec<String>) -> Result<ExitCode, CliError> {
+pub(crate) fn version(
+    _: &Call<'_>,
+    flags: &FormatFlags,
+    _: &[String],
+) -> Result<ExitCode, CliError> {
     let text = match flags.format.as_deref() {
         None | Some("") => plain(),
         format => format::document(&document(), format)?,
@@ -26,7 +30,9 @@ pub(crate) fn one_line() -> String {
 
 /// Docker's document: client and server are this one binary.
 fn document() -> Value {
-    let Platform { os, architecture, .. } = Platform::host();
+    let Platform {
+        os, architecture, ..
+    } = Platform::host();
     let half = json!({
         "Platform": { "Name": "hoist" },
         "Version": VERSION,
@@ -60,7 +66,11 @@ mod tests {
     #[test]
     fn client_and_server_have_dockers_fields() {
         let document = document();
-        let text = format::document(&document, Some("{{.Server.Version}} {{.Client.Version}} {{.Client.Os}}")).unwrap();
+        let text = format::document(
+            &document,
+            Some("{{.Server.Version}} {{.Client.Version}} {{.Client.Os}}"),
+        )
+        .unwrap();
         assert_eq!(text, format!("{VERSION} {VERSION} linux\n"));
     }
 }

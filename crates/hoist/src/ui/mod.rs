@@ -22,7 +22,10 @@ pub(crate) fn line(text: &str) -> Result<(), CliError> {
 
 fn bytes_out(bytes: &[u8]) -> Result<(), CliError> {
     let mut stdout = io::stdout().lock();
-    stdout.write_all(bytes).and_then(|()| stdout.flush()).map_err(|error| CliError::output(&error))
+    stdout
+        .write_all(bytes)
+        .and_then(|()| stdout.flush())
+        .map_err(|error| CliError::output(&error))
 }
 
 /// Write `text` to standard error.
@@ -43,7 +46,9 @@ pub(crate) fn buffered() -> BufWriter<io::StdoutLock<'static>> {
 
 /// Ask `question` and read the answer: true for `y`; false at the end of the input.
 pub(crate) fn confirm(question: &str) -> Result<bool, CliError> {
-    out(&format!("{question}\nAre you sure you want to continue? [y/N] "))?;
+    out(&format!(
+        "{question}\nAre you sure you want to continue? [y/N] "
+    ))?;
     let mut answer = String::new();
     let read = io::stdin().read_line(&mut answer);
     if !io::stdin().is_terminal() {

@@ -3,9 +3,7 @@
 mod live;
 mod plain;
 
-use std::sync::{
-    Arc, Condvar, Mutex, MutexGuard, PoisonError,
-};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::{thread::JoinHandle, time::Duration};
 
 use hoist_core::event::{BuildEvent, Warning};
@@ -73,8 +71,14 @@ impl Progress {
             _ if live => Box::new(Live::new(terminal::columns(), settings::colour())),
             _ => Box::new(Plain::default()),
         };
-        let state = Mutex::new(State { renderer, ended: false });
-        let shared = Arc::new(Shared { state, ended: Condvar::new() });
+        let state = Mutex::new(State {
+            renderer,
+            ended: false,
+        });
+        let shared = Arc::new(Shared {
+            state,
+            ended: Condvar::new(),
+        });
         let ticker = live.then(|| {
             let shared = Arc::clone(&shared);
             std::thread::spawn(move || shared.tick())
@@ -151,7 +155,11 @@ fn warnings(warnings: &[Warning]) -> String {
     let plural = if warnings.len() == 1 { "" } else { "s" };
     let mut text = format!("\n {} warning{plural} found:\n", warnings.len());
     for warning in warnings {
-        let rule = warning.rule.as_ref().map(|rule| format!("{rule}: ")).unwrap_or_default();
+        let rule = warning
+            .rule
+            .as_ref()
+            .map(|rule| format!("{rule}: "))
+            .unwrap_or_default();
         let place = match (&warning.file, warning.line) {
             (_, Some(line)) => format!(" (line {line})"),
             (Some(file), None) => format!(" ({file})"),
@@ -178,7 +186,10 @@ impl Lines {
         };
         let rest = self.0.split_off(end + 1);
         let whole = std::mem::replace(&mut self.0, rest);
-        whole[..end].split(|byte| *byte == b'\n').map(shown).collect()
+        whole[..end]
+            .split(|byte| *byte == b'\n')
+            .map(shown)
+            .collect()
     }
 
     /// The unfinished line, if there is one.
@@ -225,7 +236,10 @@ mod tests {
     fn output_is_cut_into_lines_that_cannot_move_the_cursor() {
         let mut lines = Lines::default();
         assert_eq!(lines.push(b"one\ntw"), ["one"]);
-        assert_eq!(lines.push(b"o\r\n10%\r100%\n\x1b[31mred\x1b[0m\n"), ["two", "100%", "red"]);
+        assert_eq!(
+            lines.push(b"o\r\n10%\r100%\n\x1b[31mred\x1b[0m\n"),
+            ["two", "100%", "red"]
+        );
         assert_eq!(lines.rest(), None);
         assert_eq!(lines.push(b"end"), Vec::<String>::new());
         assert_eq!(lines.rest().as_deref(), Some("end"));
@@ -233,7 +247,10 @@ mod tests {
 
     #[test]
     fn a_stage_without_a_name_has_no_name_in_the_title() {
-        assert_eq!(title("builder", 2, 5, "RUN make  \\\n all"), "[builder 2/5] RUN make \\ all");
+        assert_eq!(
+            title("builder", 2, 5, "RUN make  \\\n all"),
+            "[builder 2/5] RUN make \\ all"
+        );
         assert_eq!(title("0", 2, 5, "RUN make"), "[2/5] RUN make");
     }
 }

@@ -6,7 +6,7 @@ use std::{
     sync::Mutex,
 };
 
-use hoist_engine::attach::ConsoleSize;
+use hoist_core::spec::ConsoleSize;
 use rustix::termios::{self, OptionalActions, Termios};
 
 /// The settings to go back to, while the terminal is in raw mode.
@@ -15,11 +15,6 @@ static COOKED: Mutex<Option<Termios>> = Mutex::new(None);
 /// Standard input is a terminal.
 pub(crate) fn stdin_is_terminal() -> bool {
     io::stdin().is_terminal()
-}
-
-/// Standard output is a terminal.
-pub(crate) fn stdout_is_terminal() -> bool {
-    io::stdout().is_terminal()
 }
 
 /// Standard error is a terminal.
@@ -39,7 +34,10 @@ pub(crate) fn columns() -> usize {
 /// The size of the terminal behind standard output, to give to a container's terminal.
 pub(crate) fn console_size() -> Option<ConsoleSize> {
     let size = termios::tcgetwinsize(io::stdout()).ok()?;
-    Some(ConsoleSize { rows: size.ws_row, columns: size.ws_col })
+    Some(ConsoleSize {
+        height: size.ws_row,
+        width: size.ws_col,
+    })
 }
 
 /// Raw mode of the terminal behind standard input, until dropped (or until a panic).
@@ -75,6 +73,6 @@ fn restore() {
     let cooked = COOKED.lock().ok().and_then(|mut cooked| cooked.take());
     if let Some(cooked) = cooked {
         // A terminal that has hung up needs no settings.
-        drop(termios::tcsetattr(io::stdin(), OptionalActions::Drain, &cooked));
+        let _ = termios::tcsetattr(io::stdin(), OptionalActions::Drain, &cooked);
     }
 }

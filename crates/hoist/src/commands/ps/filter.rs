@@ -1,6 +1,11 @@
 //! `ps --filter`.
 
-use hoist_core::{Digest, mount::MountKind, port::{self, ExposedPort}, time::Timestamp};
+use hoist_core::{
+    Digest,
+    mount::MountKind,
+    port::{self, ExposedPort},
+    time::Timestamp,
+};
 use hoist_engine::{Engine, State, container::Container};
 
 use super::status;
@@ -10,10 +15,18 @@ use crate::{
 };
 
 const KEYS: &[&str] = &[
-    "ancestor", "before", "exited", "expose", "health", "id", "label", "name", "network", "publish",
-    "since", "status", "volume",
+    "ancestor", "before", "exited", "expose", "health", "id", "label", "name", "network",
+    "publish", "since", "status", "volume",
 ];
-const STATES: &[&str] = &["created", "running", "paused", "restarting", "removing", "exited", "dead"];
+const STATES: &[&str] = &[
+    "created",
+    "running",
+    "paused",
+    "restarting",
+    "removing",
+    "exited",
+    "dead",
+];
 
 /// The filters, with what they name looked up.
 pub(super) struct Filter<'a> {
@@ -36,17 +49,28 @@ impl<'a> Filter<'a> {
         let flags = Filters::checked(flags, KEYS).map_err(CliError::invalid)?;
         check(&flags, "status", |state| STATES.contains(&state))?;
         check(&flags, "exited", |code| code.parse::<i32>().is_ok())?;
-        check(&flags, "health", |health| ["starting", "healthy", "unhealthy", "none"].contains(&health))?;
+        check(&flags, "health", |health| {
+            ["starting", "healthy", "unhealthy", "none"].contains(&health)
+        })?;
         let created = |key| {
             let names: Vec<&str> = flags.values(key).collect();
-            names.last().map(|name| Ok::<_, CliError>(engine.find(name)?.record.created)).transpose()
+            names
+                .last()
+                .map(|name| Ok::<_, CliError>(engine.find(name)?.record.created))
+                .transpose()
         };
         let mut ancestors = Vec::new();
         for name in flags.values("ancestor") {
             // An image that does not exist has no descendants.
             if let Ok(id) = engine.store().resolve(name) {
-                let image = engine.store().image(&id).map_err(hoist_engine::EngineError::from)?;
-                ancestors.push(Ancestor { layers: image.image.rootfs.diff_ids.clone(), id });
+                let image = engine
+                    .store()
+                    .image(&id)
+                    .map_err(hoist_engine::EngineError::from)?;
+                ancestors.push(Ancestor {
+                    layers: image.image.rootfs.diff_ids.clone(),
+                    id,
+                });
             }
         }
         Ok(Self {
@@ -66,16 +90,25 @@ impl<'a> Filter<'a> {
 
     pub(super) fn fits(&self, container: &Container) -> bool {
         let Container { record, status } = container;
-        self.flags.any("id", |id| record.id.as_str().starts_with(id))
+        self.flags
+            .any("id", |id| record.id.as_str().starts_with(id))
             && self.flags.any("name", |name| name_fits(&record.name, name))
             && self.flags.labels(&record.config.labels)
-            && self.flags.any("status", |state| status.state.as_str() == state)
+            && self
+                .flags
+                .any("status", |state| status.state.as_str() == state)
             && self.flags.any("exited", |code| {
                 status.state == State::Exited && code.parse() == Ok(status.exit_code)
             })
-            && self.flags.any("health", |health| status::health(status).unwrap_or("none") == health)
-            && self.flags.any("network", |network| record.network.as_str() == network)
-            && self.flags.any("volume", |volume| has_volume(container, volume))
+            && self.flags.any("health", |health| {
+                status::health(status).unwrap_or("none") == health
+            })
+            && self
+                .flags
+                .any("network", |network| record.network.as_str() == network)
+            && self
+                .flags
+                .any("volume", |volume| has_volume(container, volume))
             && self.before.is_none_or(|before| record.created < before)
             && self.since.is_none_or(|since| record.created > since)
             && self.descends(container)
@@ -100,7 +133,11 @@ impl<'a> Filter<'a> {
             })
         };
         let exposed = |wanted: &ExposedPort| {
-            container.record.config.exposed_ports.contains_key(&wanted.to_string())
+            container
+                .record
+                .config
+                .exposed_ports
+                .contains_key(&wanted.to_string())
         };
         (!self.flags.has("publish") || self.publish.iter().any(published))
             && (!self.flags.has("expose") || self.expose.iter().any(exposed))

@@ -8,7 +8,11 @@ pub(super) fn text(status: &Status, now: Timestamp) -> String {
     let since = |moment: Option<Timestamp>| duration::human(now.since(moment.unwrap_or(now)));
     match status.state {
         State::Created => "Created".to_owned(),
-        State::Exited => format!("Exited ({}) {} ago", status.exit_code, since(status.finished)),
+        State::Exited => format!(
+            "Exited ({}) {} ago",
+            status.exit_code,
+            since(status.finished)
+        ),
         State::Running => {
             let up = format!("Up {}", since(status.started));
             match health(status) {
@@ -35,8 +39,11 @@ pub(super) fn reason(container: &Container) -> Option<String> {
     if let Some(line) = status.oom_line(record.limits.memory) {
         return Some(line);
     }
-    let probe = status.health.as_ref().filter(|health| health.status == HealthStatus::Unhealthy);
-    if let Some(line) = probe.and_then(|health| health.last_line()) {
+    let probe = status
+        .health
+        .as_ref()
+        .filter(|health| health.status == HealthStatus::Unhealthy);
+    if let Some(line) = probe.and_then(|health| health.reason()) {
         return Some(format!("unhealthy: {line}"));
     }
     status.error.clone().or_else(|| status.stop_note.clone())
@@ -58,8 +65,17 @@ mod tests {
             ..Status::default()
         };
         assert_eq!(text(&Status::default(), now), "Created");
-        assert_eq!(text(&status(State::Running, 997, 0, 0), now), "Up 3 seconds");
-        assert_eq!(text(&status(State::Exited, 0, 880, 137), now), "Exited (137) 2 minutes ago");
-        assert_eq!(text(&status(State::Running, 1001, 0, 0), now), "Up Less than a second");
+        assert_eq!(
+            text(&status(State::Running, 997, 0, 0), now),
+            "Up 3 seconds"
+        );
+        assert_eq!(
+            text(&status(State::Exited, 0, 880, 137), now),
+            "Exited (137) 2 minutes ago"
+        );
+        assert_eq!(
+            text(&status(State::Running, 1001, 0, 0), now),
+            "Up Less than a second"
+        );
     }
 }

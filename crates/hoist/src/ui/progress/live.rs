@@ -78,11 +78,17 @@ impl Live {
             return Vec::new();
         }
         let elapsed = seconds(self.started.elapsed());
-        let mut lines = vec![format!("[+] Building {elapsed}s ({}/{})", self.done, self.total)];
+        let mut lines = vec![format!(
+            "[+] Building {elapsed}s ({}/{})",
+            self.done, self.total
+        )];
         for step in self.steps.values() {
             lines.push(self.line(&step.title, step.started.elapsed(), Colour::Blue));
             lines.extend(step.output.iter().map(|line| {
-                self.paint(&ellipsis(&format!(" => => {line}"), self.columns), Colour::Faint)
+                self.paint(
+                    &ellipsis(&format!(" => => {line}"), self.columns),
+                    Colour::Faint,
+                )
             }));
         }
         lines
@@ -102,14 +108,23 @@ impl Live {
             Colour::Red => "31",
             Colour::Faint => "2",
         };
-        if self.colour { format!("\x1b[{code}m{text}\x1b[0m") } else { text.to_owned() }
+        if self.colour {
+            format!("\x1b[{code}m{text}\x1b[0m")
+        } else {
+            text.to_owned()
+        }
     }
 
     /// The step's last line; it is no longer live.
     fn finish(&mut self, index: usize, mark: &str, duration: Duration, colour: Colour) -> String {
         self.done += 1;
-        let Some(step) = self.steps.remove(&index) else { return String::new() };
-        format!("{}\n", self.line(&format!("{mark}{}", step.title), duration, colour))
+        let Some(step) = self.steps.remove(&index) else {
+            return String::new();
+        };
+        format!(
+            "{}\n",
+            self.line(&format!("{mark}{}", step.title), duration, colour)
+        )
     }
 }
 
@@ -117,10 +132,21 @@ impl Render for Live {
     fn event(&mut self, event: &BuildEvent) -> String {
         let finished = match event {
             BuildEvent::ContextScanned { files, bytes } => {
-                let text = format!("[internal] build context: {files} files, {}", units::human_size(*bytes));
-                format!("{}\n", self.line(&text, self.started.elapsed(), Colour::Blue))
+                let text = format!(
+                    "[internal] build context: {files} files, {}",
+                    units::human_size(*bytes)
+                );
+                format!(
+                    "{}\n",
+                    self.line(&text, self.started.elapsed(), Colour::Blue)
+                )
             }
-            BuildEvent::StepStarted { index, total, stage, text } => {
+            BuildEvent::StepStarted {
+                index,
+                total,
+                stage,
+                text,
+            } => {
                 self.total = *total;
                 let step = Step {
                     title: title(stage, *index, *total, text),
@@ -149,20 +175,31 @@ impl Render for Live {
             BuildEvent::StepCached { index } => {
                 self.finish(*index, "CACHED ", Duration::ZERO, Colour::Blue)
             }
-            BuildEvent::StepFinished { index, duration, .. } => {
-                self.finish(*index, "", *duration, Colour::Blue)
-            }
-            BuildEvent::StepFailed { index, duration, .. } => {
-                self.finish(*index, "ERROR ", *duration, Colour::Red)
-            }
+            BuildEvent::StepFinished {
+                index, duration, ..
+            } => self.finish(*index, "", *duration, Colour::Blue),
+            BuildEvent::StepFailed {
+                index, duration, ..
+            } => self.finish(*index, "ERROR ", *duration, Colour::Red),
             BuildEvent::Warning(warning) => {
                 self.warnings.push(warning.clone());
                 String::new()
             }
-            BuildEvent::Finished { image, names, duration } => {
-                let mut text = format!("{}\n", self.line(&format!("writing image {image}"), *duration, Colour::Blue));
+            BuildEvent::Finished {
+                image,
+                names,
+                duration,
+            } => {
+                let mut text = format!(
+                    "{}\n",
+                    self.line(&format!("writing image {image}"), *duration, Colour::Blue)
+                );
                 for name in names {
-                    let _ = writeln!(text, "{}", self.paint(&format!(" => naming to {name}"), Colour::Blue));
+                    let _ = writeln!(
+                        text,
+                        "{}",
+                        self.paint(&format!(" => naming to {name}"), Colour::Blue)
+                    );
                 }
                 text
             }
@@ -172,7 +209,11 @@ impl Render for Live {
     }
 
     fn tick(&mut self) -> String {
-        if self.steps.is_empty() { String::new() } else { self.draw("") }
+        if self.steps.is_empty() {
+            String::new()
+        } else {
+            self.draw("")
+        }
     }
 
     fn end(&mut self) -> String {
@@ -212,19 +253,30 @@ mod tests {
         let mut text = live.event(&started(1, "RUN make"));
         for line in 0..9 {
             let bytes = format!("line {line}\n").into_bytes();
-            text += &live.event(&BuildEvent::StepOutput { index: 1, stream: Stream::Stdout, bytes });
+            text += &live.event(&BuildEvent::StepOutput {
+                index: 1,
+                stream: Stream::Stdout,
+                bytes,
+            });
         }
         let shown = screen(&text);
         assert_eq!(shown.len(), 2 + SHOWN_OUTPUT, "{shown:?}");
         assert_eq!(shown.last().map(String::as_str), Some(" => => line 8"));
         let duration = Duration::from_millis(1200);
-        text += &live.event(&BuildEvent::StepFinished { index: 1, duration, layer_bytes: None });
+        text += &live.event(&BuildEvent::StepFinished {
+            index: 1,
+            duration,
+            layer_bytes: None,
+        });
         text += &live.event(&started(2, "COPY . ."));
         text += &live.event(&BuildEvent::StepCached { index: 2 });
         text += &live.end();
-        assert_eq!(screen(&text), [
-            " => [1/2] RUN make                  1.2s",
-            " => CACHED [2/2] COPY . .           0.0s",
-        ]);
+        assert_eq!(
+            screen(&text),
+            [
+                " => [1/2] RUN make                 1.2s",
+                " => CACHED [2/2] COPY . .          0.0s",
+            ]
+        );
     }
 }

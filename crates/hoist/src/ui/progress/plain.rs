@@ -1,10 +1,6 @@
 //! Lines that are only ever appended, in BuildKit's plain form.
 
-use std::{
-    collections::BTreeMap,
-    fmt::Write as _,
-    time::Instant,
-};
+use std::{collections::BTreeMap, fmt::Write as _, time::Instant};
 
 use hoist_core::{
     event::{BuildEvent, Warning},
@@ -40,8 +36,8 @@ impl Plain {
             }
             self.current = Some(number);
             if let Some(step) = self.steps.get_mut(&number) {
-                let again = if step.announced { " (continued)" } else { "" };
-                let _ = writeln!(out, "#{number} {}{again}", step.title);
+                let title = if step.announced { "..." } else { &step.title };
+                let _ = writeln!(out, "#{number} {title}");
                 step.announced = true;
             }
         }
@@ -53,9 +49,15 @@ impl Plain {
 
     /// What step `number` wrote and did not finish with a line feed.
     fn rest(&mut self, number: usize) -> Vec<String> {
-        let Some(step) = self.steps.get_mut(&number) else { return Vec::new() };
+        let Some(step) = self.steps.get_mut(&number) else {
+            return Vec::new();
+        };
         let stamp = stamp(step.started);
-        step.lines.rest().map(|line| format!("{stamp} {line}")).into_iter().collect()
+        step.lines
+            .rest()
+            .map(|line| format!("{stamp} {line}"))
+            .into_iter()
+            .collect()
     }
 
     /// A vertex that is over as soon as it is known.
@@ -68,7 +70,12 @@ impl Plain {
 
     fn begin(&mut self, number: usize, title: String) {
         self.last = self.last.max(number);
-        let step = Step { title, announced: false, started: Instant::now(), lines: Lines::default() };
+        let step = Step {
+            title,
+            announced: false,
+            started: Instant::now(),
+            lines: Lines::default(),
+        };
         self.steps.insert(number, step);
     }
 }
@@ -85,20 +92,41 @@ impl Render for Plain {
                 let scanned = format!("context: {files} files, {}", units::human_size(*bytes));
                 self.about(1, &[scanned, "DONE".to_owned()])
             }
-            BuildEvent::StepStarted { index, total, stage, text } => {
+            BuildEvent::StepStarted {
+                index,
+                total,
+                stage,
+                text,
+            } => {
                 self.begin(index + 1, title(stage, *index, *total, text));
                 self.about(index + 1, &[])
             }
-            BuildEvent::StepReason { index, text } => self.about(index + 1, &[format!("not cached: {text}")]),
+            BuildEvent::StepReason { index, text } => {
+                self.about(index + 1, &[format!("not cached: {text}")])
+            }
             BuildEvent::StepCached { index } => self.about(index + 1, &["CACHED".to_owned()]),
             BuildEvent::StepOutput { index, bytes, .. } => {
-                let Some(step) = self.steps.get_mut(&(index + 1)) else { return String::new() };
+                let Some(step) = self.steps.get_mut(&(index + 1)) else {
+                    return String::new();
+                };
                 let stamp = stamp(step.started);
-                let lines: Vec<String> =
-                    step.lines.push(bytes).iter().map(|line| format!("{stamp} {line}")).collect();
-                if lines.is_empty() { String::new() } else { self.about(index + 1, &lines) }
+                let lines: Vec<String> = step
+                    .lines
+                    .push(bytes)
+                    .iter()
+                    .map(|line| format!("{stamp} {line}"))
+                    .collect();
+                if lines.is_empty() {
+                    String::new()
+                } else {
+                    self.about(index + 1, &lines)
+                }
             }
-            BuildEvent::StepFinished { index, duration, layer_bytes } => {
+            BuildEvent::StepFinished {
+                index,
+                duration,
+                layer_bytes,
+            } => {
                 let mut lines = self.rest(index + 1);
                 if let Some(bytes) = layer_bytes {
                     lines.push(format!("layer {}", units::human_size(*bytes)));
@@ -118,7 +146,11 @@ impl Render for Plain {
             BuildEvent::Exporting { layers } => {
                 self.instant("exporting to image", &[format!("{layers} layers")])
             }
-            BuildEvent::Finished { image, names, duration } => {
+            BuildEvent::Finished {
+                image,
+                names,
+                duration,
+            } => {
                 let mut lines = vec![format!("writing image {image}")];
                 lines.extend(names.iter().map(|name| format!("naming to {name}")));
                 lines.push(format!("DONE {}s", seconds(*duration)));
@@ -143,11 +175,20 @@ mod tests {
     use super::*;
 
     fn started(index: usize, stage: &str, text: &str) -> BuildEvent {
-        BuildEvent::StepStarted { index, total: 3, stage: stage.to_owned(), text: text.to_owned() }
+        BuildEvent::StepStarted {
+            index,
+            total: 3,
+            stage: stage.to_owned(),
+            text: text.to_owned(),
+        }
     }
 
     fn output(index: usize, text: &str) -> BuildEvent {
-        BuildEvent::StepOutput { index, stream: Stream::Stdout, bytes: text.as_bytes().to_vec() }
+        BuildEvent::StepOutput {
+            index,
+            stream: Stream::Stdout,
+            bytes: text.as_bytes().to_vec(),
+        }
     }
 
     /// What is written about `events`, with the seconds of output lines as `0.000`.
@@ -157,7 +198,7 @@ mod tests {
         text.push_str(&plain.end());
         let steady = text.lines().map(|line| {
             let mut words: Vec<&str> = line.split(' ').collect();
-            if words.len() > 2 && words[1].parse::<f64>().is_ok() {
+            if words.len() > 2 && words[1].len() == 5 && words[1].parse::<f64>().is_ok() {
                 words[1] = "0.000";
             }
             words.join(" ")
@@ -190,7 +231,41 @@ mod tests {
             BuildEvent::StepFinished { index: 2, duration: second, layer_bytes: Some(12_300_000) },
             BuildEvent::Exporting { layers: 2 },
             BuildEvent::Finished { image: Digest::of(b""), names: vec!["my-api:1.0".to_owned()], duration: second },
-        ]), @"");
+        ]), @r"
+        #1 [internal] load build context
+        #1 context: 3 files, 2.05kB
+        #1 DONE
+
+        #2 [builder 1/3] FROM python:3.11-slim
+        #2 CACHED
+
+        #3 [builder 2/3] RUN pip install -r requirements.txt
+        #3 not cached: requirements.txt changed
+        #3 0.000 Collecting fastapi
+
+        #4 [3/3] COPY . .
+
+        #3 ...
+        #3 0.000 Collecting uvicorn
+
+        #4 ...
+        #4 layer 1.5kB
+        #4 DONE 1.2s
+
+        #3 ...
+        #3 0.000 no line feed
+        #3 layer 12.3MB
+        #3 DONE 1.2s
+
+        #5 exporting to image
+        #5 2 layers
+        #5 writing image sha256:e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855
+        #5 naming to my-api:1.0
+        #5 DONE 1.2s
+
+         1 warning found:
+         - FromAsCasing: 'as' and 'FROM' keywords' casing do not match (line 1)
+        ");
     }
 
     #[test]
@@ -203,6 +278,9 @@ mod tests {
                 exit_code: Some(1),
                 text: "process \"/bin/sh -c false\" did not complete successfully: exit code: 1".to_owned(),
             },
-        ]), @"");
+        ]), @r#"
+        #2 [1/3] RUN false
+        #2 ERROR: process "/bin/sh -c false" did not complete successfully: exit code: 1
+        "#);
     }
 }
