@@ -7,15 +7,17 @@
 //! | `json`, `{{json .}}` | one object a line |
 //! | anything else | the template, a line for each row |
 
+mod text;
+
 use std::collections::BTreeMap;
 
 use hoist_core::{
-    Digest,
     gotemplate::{Options, Template, unescape},
     table::Table,
 };
 use serde_json::{Map, Value};
 
+pub(crate) use self::text::{ellipsis, image_id, quote};
 use crate::error::CliError;
 
 /// One row: the fields of Docker's formatter with their texts, and labels for `{{.Label "name"}}`.
@@ -205,92 +207,6 @@ pub(crate) fn indented(document: &Value) -> String {
     }
 }
 
-/// The id of an image: the first 12 digits, or all with the algorithm.
-pub(crate) fn image_id(id: &Digest, whole: bool) -> String {
-    if whole { id.to_string() } else { id.short() }
-}
-
-/// Whether the shell pattern fits the whole text; `*` and `?` do not match `/` (Go's `path.Match`).
-pub(crate) fn glob(pattern: &str, text: &str) -> bool {
-    let Some(first) = pattern.chars().next() else {
-        return text.is_empty();
-    };
-    let rest = &pattern[first.len_utf8()..];
-    let mut letters = text.chars();
-    match first {
-        '*' => {
-            let end = text.find('/').unwrap_or(text.len());
-            text.char_indices()
-                .map(|(at, _)| at)
-                .chain([text.len()])
-                .take_while(|at| *at <= end)
-                .any(|at| glob(rest, &text[at..]))
-        }
-        '?' => letters.next().is_some_and(|letter| letter != '/') && glob(rest, letters.as_str()),
-        '\\' if !rest.is_empty() => {
-            let literal = rest.chars().next();
-            let width = literal.map_or(0, char::len_utf8);
-            letters.next() == literal && glob(&rest[width..], letters.as_str())
-        }
-        '[' => match rest.split_once(']') {
-            Some((class, rest)) => {
-                letters.next().is_some_and(|letter| in_class(class, letter))
-                    && glob(rest, letters.as_str())
-            }
-            None => false,
-        },
-        literal => letters.next() == Some(literal) && glob(rest, letters.as_str()),
-    }
-}
-
-/// `a-z`, `^0-9`, `abc`.
-fn in_class(class: &str, letter: char) -> bool {
-    let (negated, class) = match class.strip_prefix('^') {
-        Some(rest) => (true, rest),
-        None => (false, class),
-    };
-    let members: Vec<char> = class.chars().collect();
-    let mut at = 0;
-    let mut found = false;
-    while at < members.len() {
-        let range = members.get(at + 1) == Some(&'-') && at + 2 < members.len();
-        let last = if range { members[at + 2] } else { members[at] };
-        found |= (members[at]..=last).contains(&letter);
-        at += if range { 3 } else { 1 };
-    }
-    found != negated
-}
-
-/// `text` in at most `width` characters, the last one `…` when something is missing.
-pub(crate) fn ellipsis(text: &str, width: usize) -> String {
-    if text.chars().count() <= width {
-        return text.to_owned();
-    }
-    let mut short: String = text.chars().take(width.saturating_sub(1)).collect();
-    short.push('…');
-    short
-}
-
-/// `text` in Go's double quotes.
-pub(crate) fn quote(text: &str) -> String {
-    let mut quoted = String::from("\"");
-    for character in text.chars() {
-        match character {
-            '"' => quoted.push_str("\\\""),
-            '\\' => quoted.push_str("\\\\"),
-            '\n' => quoted.push_str("\\n"),
-            '\r' => quoted.push_str("\\r"),
-            '\t' => quoted.push_str("\\t"),
-            c if c.is_control() && u32::from(c) < 0x100 => {
-                quoted.push_str(&format!("\\x{:02x}", u32::from(c)));
-            }
-            c => quoted.push(c),
-        }
-    }
-    quoted.push('"');
-    quoted
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -374,36 +290,5 @@ mod tests {
     fn a_malformed_template_is_an_error() {
         assert!(LISTING.render(&rows(), Some("{{.ID")).is_err());
         assert!(LISTING.render(&rows(), Some("{{.Colour}}")).is_err());
-    }
-
-    #[test]
-    fn shell_patterns_match_within_one_part_of_a_path() {
-        let table = [
-            ("a*c", "abbc", true),
-            ("a*", "ab/c", false),
-            ("*/c", "ab/c", true),
-            ("?b", "ab", true),
-            ("[a-c]x", "bx", true),
-            ("[^a-c]x", "bx", false),
-            ("\\*", "*", true),
-            ("\\*", "a", false),
-            ("[", "[", false),
-            ("", "", true),
-        ];
-        for (pattern, text, fits) in table {
-            assert_eq!(glob(pattern, text), fits, "{pattern} {text}");
-        }
-    }
-
-    #[test]
-    fn long_texts_end_in_an_ellipsis() {
-        assert_eq!(ellipsis("1234567890", 10), "1234567890");
-        assert_eq!(ellipsis("12345678901", 10), "123456789…");
-    }
-
-    #[test]
-    fn quotes_are_those_of_go() {
-        assert_eq!(quote("sh -c \"a\\b\"\n"), r#""sh -c \"a\\b\"\n""#);
-        assert_eq!(quote("\u{1b}é"), "\"\\x1bé\"");
     }
 }

@@ -12,6 +12,7 @@ pub(crate) mod help;
 pub(crate) mod image;
 pub(crate) mod lifecycle;
 pub(crate) mod list;
+pub(crate) mod pattern;
 pub(crate) mod system;
 pub(crate) mod usage;
 pub(crate) mod value;

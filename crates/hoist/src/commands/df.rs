@@ -11,7 +11,7 @@ use crate::{
     args::system::DfFlags,
     cli::Call,
     error::CliError,
-    format::{self, Listing, Row},
+    format::{Listing, Row},
     ui,
 };
 

@@ -7,7 +7,7 @@ use hoist_engine::{Engine, EngineError};
 use hoist_store::ImageSummary;
 
 use crate::{
-    args::{filter::Filters, list::ImagesFlags},
+    args::{filter::Filters, list::ImagesFlags, pattern},
     cli::Call,
     error::CliError,
     format::{self, Listing, Row},
@@ -201,14 +201,14 @@ pub(super) fn row(
 
 /// Docker's matching: `name`, `name:tag`, with `*`, `?` and `[…]` that do not match `/`; a pattern
 /// without a tag fits every tag.
-fn pattern_fits(pattern: &str, reference: &Reference) -> bool {
-    let name = reference.familiar_name();
-    let whole = reference.familiar();
-    let pattern = pattern
-        .strip_prefix("docker.io/library/")
-        .or_else(|| pattern.strip_prefix("docker.io/"))
-        .unwrap_or(pattern);
-    format::glob(pattern, &name) || format::glob(pattern, &whole)
+fn pattern_fits(wanted: &str, reference: &Reference) -> bool {
+    let hub = ["docker.io/library/", "docker.io/"];
+    let familiar = hub
+        .iter()
+        .find_map(|prefix| wanted.strip_prefix(prefix))
+        .unwrap_or(wanted);
+    pattern::fits(familiar, &reference.familiar_name())
+        || pattern::fits(familiar, &reference.familiar())
 }
 
 #[cfg(test)]

@@ -165,3 +165,124 @@ fn healthcheck(flags: &HealthFlags) -> Result<Option<Healthcheck>, CliError> {
         retries,
     }))
 }
+
+#[cfg(test)]
+mod tests {
+    use clap::FromArgMatches as _;
+
+    use super::*;
+    use crate::args::{self, container::CreateFlags};
+
+    fn request(line: &[&str]) -> Result<CreateRequest, CliError> {
+        let parser = args::parser::<CreateFlags>(true);
+        let mut matches = parser.try_get_matches_from(line).unwrap();
+        let words: Vec<String> = matches
+            .remove_many(args::WORDS)
+            .into_iter()
+            .flatten()
+            .collect();
+        from_flags(
+            &CreateFlags::from_arg_matches(&matches).unwrap().container,
+            &words,
+        )
+    }
+
+    fn sentence(line: &[&str]) -> String {
+        request(line).unwrap_err().text("hoist")
+    }
+
+    #[test]
+    fn files_come_before_flags() {
+        let directory = tempfile::tempdir().unwrap();
+        let file = |name: &str, content: &str| {
+            let path = directory.path().join(name);
+            fs::write(&path, content).unwrap();
+            path.to_str().unwrap().to_owned()
+        };
+        let env = file("env", "# comment\nA=file\nB=file\n");
+        let labels = file("labels", "tier=web\nalone\n");
+        let request = request(&[
+            "-e",
+            "A=flag",
+            "--env-file",
+            &env,
+            "--label-file",
+            &labels,
+            "-l",
+            "tier=db",
+            "x",
+        ])
+        .unwrap();
+        let settings: Vec<_> = request
+            .env
+            .iter()
+            .map(|setting| (setting.name.as_str(), setting.value.as_deref().unwrap()))
+            .collect();
+        assert_eq!(settings, [("A", "file"), ("B", "file"), ("A", "flag")]);
+        let labels: Vec<_> = request.labels.into_iter().collect();
+        let pair = |name: &str, value: &str| (name.to_owned(), value.to_owned());
+        assert_eq!(labels, [pair("alone", ""), pair("tier", "db")]);
+    }
+
+    #[test]
+    fn zero_and_negative_limits_are_none() {
+        let limits = |line: &[&str]| request(line).unwrap().limits;
+        assert_eq!(
+            limits(&["-m", "0", "--cpus", "0", "--pids-limit", "-1", "x"]),
+            Limits::default()
+        );
+        assert_eq!(limits(&["--pids-limit", "0", "x"]), Limits::default());
+        assert_eq!(limits(&["--pids-limit", "9", "x"]).pids, Some(9));
+        let timeout = |text| {
+            request(&["--stop-timeout", text, "x"])
+                .unwrap()
+                .stop_timeout
+        };
+        assert_eq!(timeout("3"), Some(Duration::from_secs(3)));
+        assert_eq!(timeout("-1"), Some(FOR_EVER));
+    }
+
+    #[test]
+    fn an_entry_point_is_one_word_or_none() {
+        let entrypoint = |line: &[&str]| request(line).unwrap().entrypoint;
+        assert_eq!(entrypoint(&["x"]), None);
+        assert_eq!(entrypoint(&["--entrypoint", "", "x"]), Some(Vec::new()));
+        assert_eq!(
+            entrypoint(&["--entrypoint", "a b", "x"]),
+            Some(vec!["a b".to_owned()])
+        );
+    }
+
+    #[test]
+    fn health_flags_make_a_check() {
+        let check = |line: &[&str]| request(line).unwrap().healthcheck;
+        assert_eq!(check(&["x"]), None);
+        assert_eq!(check(&["--no-healthcheck", "x"]).unwrap().test, ["NONE"]);
+        let made = check(&["--health-cmd", "curl x", "--health-retries", "2", "x"]).unwrap();
+        assert_eq!(
+            (made.test.as_slice(), made.retries),
+            (&["CMD-SHELL".to_owned(), "curl x".to_owned()][..], 2)
+        );
+        let changed = check(&["--health-interval", "5s", "x"]).unwrap();
+        assert_eq!(
+            (changed.test.len(), changed.interval),
+            (0, Duration::from_secs(5))
+        );
+    }
+
+    #[test]
+    fn contradictions_and_missing_files_are_told() {
+        assert_eq!(
+            sentence(&["--no-healthcheck", "--health-cmd", "true", "x"]),
+            "hoist: --no-healthcheck conflicts with --health-* options\n"
+        );
+        assert_eq!(
+            sentence(&["--health-retries", "-1", "x"]),
+            "hoist: --health-retries cannot be negative\n"
+        );
+        assert_eq!(
+            sentence(&["--env-file", "/nonexistent/env", "x"]),
+            "hoist: cannot open /nonexistent/env: No such file or directory (os error 2)\n"
+        );
+    }
+}
