@@ -74,7 +74,7 @@ fn open_resolved(
 ///
 /// # Errors
 /// What `getdents64(2)` reports.
-pub fn entries(directory: BorrowedFd<'_>) -> io::Result<Vec<(CString, FileType)>> {
+pub fn entries(directory: BorrowedFd<'_>) -> Result<Vec<(CString, FileType)>, Errno> {
     let mut buffer = [MaybeUninit::uninit(); 16 * 1024];
     let mut reader = RawDir::new(directory, &mut buffer);
     let mut entries = Vec::new();
@@ -128,8 +128,7 @@ struct Level {
 
 impl Level {
     fn empty_of_files(directory: OwnedFd, name: CString) -> Result<Self, Errno> {
-        let entries = entries(directory.as_fd())
-            .map_err(|error| Errno::from_io_error(&error).unwrap_or(Errno::IO))?;
+        let entries = entries(directory.as_fd())?;
         let mut rest = Vec::new();
         for (entry, kind) in entries {
             if kind == FileType::Directory {
