@@ -37,6 +37,8 @@ pub struct Streams {
     pub stderr: OwnedFd,
     /// `stdin` is a terminal that the caller has set to raw mode: its size is passed on.
     pub tty: bool,
+    /// Signals that the caller receives go to the container (Docker's `--sig-proxy`).
+    pub forward_signals: bool,
 }
 
 /// How a container ended.
@@ -159,7 +161,7 @@ pub struct Attachment {
     tty: bool,
 }
 
-/// Signals that are passed on to the container (Docker's `--sig-proxy`).
+/// Signals that are passed on to the container; the last one, the terminal's new size, always is.
 const FORWARDED: [i32; 7] = [
     Signal::HUP.number(),
     Signal::INT.number(),
@@ -200,7 +202,7 @@ impl Attachment {
     /// When the connection breaks. A monitor that was killed is not an error: the container ended
     /// with it, and the status says so.
     pub fn pump(mut self, streams: Streams) -> Result<Ended, EngineError> {
-        let signals = receive(&FORWARDED)?;
+        let signals = receive(if streams.forward_signals { &FORWARDED } else { &FORWARDED[6..] })?;
         self.connection
             .socket
             .set_nonblocking(true)
