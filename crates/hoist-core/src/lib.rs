@@ -10,6 +10,7 @@ pub mod duration;
 pub mod env;
 pub mod error;
 pub mod event;
+pub mod gotemplate;
 pub mod health;
 pub mod id;
 pub mod image;

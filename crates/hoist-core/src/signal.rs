@@ -80,6 +80,10 @@ impl Signal {
     pub const QUIT: Self = Self(3);
     /// `SIGKILL`, which no process can catch.
     pub const KILL: Self = Self(9);
+    /// `SIGUSR1`.
+    pub const USR1: Self = Self(10);
+    /// `SIGUSR2`.
+    pub const USR2: Self = Self(12);
     /// `SIGTERM`, the default way to ask a container to stop.
     pub const TERM: Self = Self(15);
     /// `SIGWINCH`: the terminal has another size.

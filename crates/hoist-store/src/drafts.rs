@@ -67,9 +67,9 @@ impl Session {
         self.directory.join(number.to_string())
     }
 
-    /// Say that this process relies on a layer.
-    pub(crate) fn keep(&self, diff_id: &Digest) -> Result<()> {
-        let path = self.directory.join("keeps").join(diff_id.hex());
+    /// Say that this process relies on a layer or an image.
+    pub(crate) fn keep(&self, digest: &Digest) -> Result<()> {
+        let path = self.directory.join("keeps").join(digest.hex());
         let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::CLOEXEC;
         rustix::fs::open(&path, flags, Mode::RUSR | Mode::WUSR)
             .map(drop)
@@ -100,7 +100,7 @@ impl DeadSession {
 #[derive(Default)]
 pub(crate) struct Sessions {
     pub(crate) dead: Vec<DeadSession>,
-    /// Layers that living processes rely on.
+    /// Layers and images that living processes rely on.
     pub(crate) kept: Vec<Digest>,
 }
 

@@ -215,6 +215,12 @@ impl Describe for StoreError {
             _ if self.is_full_disk() => {
                 "Free some space: `hoist system prune` removes what no container uses"
             }
+            Self::Unpack { action, source, .. }
+                if action.contains("owner") && source.kind() == io::ErrorKind::InvalidInput =>
+            {
+                "That user or group has no number in this user namespace: give yours a range of \
+                 65536 subordinate ids in /etc/subuid and /etc/subgid"
+            }
             Self::Unfinished { .. } => "Build, import or pull the image again",
             Self::Ambiguous { .. } => "Give more digits of the id, or a name",
             Self::InUse { force, reason, .. } => match force {

@@ -72,13 +72,14 @@ impl Sweep {
     pub fn collect(self, keep_images: &[Digest], keep_layers: &[Digest]) -> Result<Freed> {
         let Self { store, exclusive } = self;
         let mut freed = Freed::default();
-        let named: BTreeSet<Digest> = store.names()?.into_iter().map(|(_, id)| id).collect();
         let Sessions { dead, kept } = sessions(store.layout())?;
+        let mut wanted: BTreeSet<Digest> = store.names()?.into_iter().map(|(_, id)| id).collect();
+        wanted.extend(kept.iter().chain(keep_images));
         let mut layers: BTreeSet<Digest> = kept.into_iter().collect();
         layers.extend(keep_layers);
         let mut images = BTreeSet::new();
         for (id, record) in store.image_records()? {
-            if named.contains(&id) || keep_images.contains(&id) {
+            if wanted.contains(&id) {
                 images.insert(id);
                 layers.extend(record.layers.iter().map(|layer| layer.diff_id));
             } else {

@@ -86,12 +86,13 @@ impl ImageRecord {
         if record.unsynced.take().is_none() {
             return Ok(());
         }
-        write_record(&store.layout().image(id), &record, Durability::Volatile)
+        write_record(&store.layout().image(id), &record, Durability::Durable)
     }
 }
 
 impl Store {
-    /// Add an image whose layers are in the store. Adding it again changes nothing.
+    /// Add an image whose layers are in the store. Adding it again changes nothing. Until it has
+    /// a name, it is kept from garbage collection as long as this store value lives.
     ///
     /// # Errors
     /// [`StoreError::NoSuchLayer`] and [`StoreError::Unfinished`] for a layer that is missing;
@@ -118,7 +119,9 @@ impl Store {
 
     fn put(&self, bytes: &[u8], image: &Image) -> Result<Digest> {
         let id = Digest::of(bytes);
+        let session = self.session()?;
         let hold = self.hold()?;
+        session.keep(&id)?;
         if let Ok(known) = ImageRecord::read(self, &id)
             && !self.is_lost(known.unsynced.as_deref())
         {

@@ -14,7 +14,7 @@
 //!     tree/                         the directory in overlay form
 //!   drafts/<pid>-<number>/          what one process is making; gone with it
 //!     lock                          held as long as that process lives
-//!     keeps/<hex>                   layers that it relies on, which nobody may sweep
+//!     keeps/<hex>                   layers and images that it relies on: nobody may sweep them
 //!     <number>/{tree,work}/         a layer in the making
 //! ```
 //!

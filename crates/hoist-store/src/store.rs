@@ -145,10 +145,12 @@ impl Store {
         for diff_id in &unsynced.layers {
             LayerRecord::confirm(self, diff_id)?;
         }
+        // An image is confirmed only after every word about its layers is on the disk.
+        self.sync_file_system()?;
         for id in &unsynced.images {
             ImageRecord::confirm(self, id)?;
         }
-        self.sync_file_system()
+        Ok(())
     }
 
     fn sync_file_system(&self) -> Result<()> {

@@ -2,6 +2,8 @@
 //!
 //! The test runs itself as a child that kills itself at a given point, and then looks.
 
+#![expect(clippy::unwrap_used, reason = "a failed call is a failed test")]
+
 mod support;
 
 use std::{

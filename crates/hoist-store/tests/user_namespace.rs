@@ -1,9 +1,12 @@
 //! The store of an ordinary user: root of a user namespace, not of the host.
 
+#![expect(clippy::unwrap_used, reason = "a failed call is a failed test")]
+
 mod support;
 
 use std::{os::unix::fs::FileTypeExt, path::Path, process::Command};
 
+use hoist_core::Describe;
 use hoist_store::{OverlayXattrs, Store};
 use support::{Tar, archive_of};
 
@@ -33,6 +36,9 @@ fn child(root: &Path) {
     assert_eq!(xattr("dir", "user.overlay.opaque"), Some(1));
     assert_eq!(xattr("dir/ping", "security.capability"), Some(20));
     let archive = archive_of(&store, &layer.diff_id);
+    let foreign = Tar::default().pax("uid", b"33").file("theirs", "").finish();
+    let error = store.import_tar(foreign.as_slice()).unwrap_err();
+    assert!(error.hints()[0].contains("/etc/subuid"), "{error:?}");
     let again = store.import_tar(archive.as_slice()).unwrap();
     assert_eq!(again.diff_id, layer.diff_id);
 }

@@ -1,3 +1,5 @@
+//! Scenarios of containers that become ready, hang, break and heal.
+
 use proptest::prelude::*;
 
 use super::*;

@@ -1,3 +1,5 @@
+//! The three syntaxes of mounts, by tables and properties.
+
 use proptest::prelude::*;
 
 use super::*;

@@ -1,5 +1,6 @@
 //! What the tests of the store share: a store that vanishes, and archives made by hand.
 #![allow(dead_code, reason = "each test binary uses a part")]
+#![expect(clippy::unwrap_used, reason = "a failed call is a failed test")]
 
 use std::{io::Write, path::PathBuf};
 

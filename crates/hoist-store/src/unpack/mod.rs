@@ -9,6 +9,10 @@
 //!   dropped, because with them an archive could speak about other layers.
 //! * Directories get their times last. Those that the archive only implies are root's, 0755, 1970.
 
+mod metadata;
+mod place;
+mod whiteout;
+
 use std::{
     collections::BTreeMap,
     ffi::CString,
@@ -22,17 +26,18 @@ use std::{
 use hoist_sys::tree;
 use rustix::{
     fd::{AsFd, BorrowedFd, OwnedFd},
-    fs::{AtFlags, FileType, Gid, Mode, OFlags, StatxFlags, Timespec, Timestamps, Uid},
+    fs::{AtFlags, FileType, Mode, OFlags, StatxFlags},
     io::Errno,
 };
 
 use crate::{
     archive::{Data, Member, MemberKind, Reader},
     error::{Result, StoreError},
-    overlay::{AUFS, OPAQUE, OverlayXattrs, WHITEOUT, overlay_attribute},
+    overlay::{OverlayXattrs, WHITEOUT},
     walk::located,
-    xattrs,
 };
+use metadata::{mode, times};
+use place::{Found, found};
 
 /// Unpack everything that `archive` holds into the directory `root`, which lies at `base`.
 pub(crate) fn unpack<R: BufRead>(
@@ -135,7 +140,8 @@ impl Unpacker<'_> {
             if error != Errno::EXIST {
                 return Err(self.failed(entry, "make the directory", error));
             }
-            let found = self.found(entry, &parent)?;
+            let found = found(&parent, &entry.name)
+                .map_err(|error| self.failed(entry, "inspect", error))?;
             if found == Found::Directory {
                 break;
             }
@@ -276,240 +282,6 @@ impl Unpacker<'_> {
         self.date(entry, &parent)
     }
 
-    fn whiteout(&mut self, entry: &Entry<'_>, hidden: &[u8]) -> Result<()> {
-        let name = entry.name.to_bytes();
-        if name == OPAQUE {
-            let parent = self.parent_of(entry)?;
-            let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
-            let directory = rustix::fs::openat(&parent, c".", flags, Mode::empty())
-                .map_err(|error| self.failed(entry, "open", error))?;
-            return self.make_opaque(entry, directory.as_fd());
-        }
-        if name.starts_with(AUFS) {
-            return Ok(());
-        }
-        if matches!(hidden, b"" | b"." | b"..") {
-            return Err(refused(entry.member, "it deletes no file"));
-        }
-        let parent = self.parent_of(entry)?;
-        let name =
-            CString::new(hidden).map_err(|_| refused(entry.member, "its path has a zero byte"))?;
-        let made = rustix::fs::mknodat(
-            &parent,
-            &name,
-            FileType::CharacterDevice,
-            Mode::empty(),
-            rustix::fs::makedev(0, 0),
-        );
-        match made {
-            Ok(()) => Ok(()),
-            // A whiteout is about the layers below: what this layer has of that name stays, and
-            // if it is a directory, it hides the one below.
-            Err(Errno::EXIST) => {
-                let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-                match rustix::fs::openat(&parent, &name, flags, Mode::empty()) {
-                    Ok(directory) => self.make_opaque(entry, directory.as_fd()),
-                    Err(Errno::NOTDIR | Errno::LOOP) => Ok(()),
-                    Err(error) => Err(self.failed(entry, "open", error)),
-                }
-            }
-            Err(error) => Err(self.failed(entry, "make the whiteout", error)),
-        }
-    }
-
-    fn make_opaque(&self, entry: &Entry<'_>, directory: BorrowedFd<'_>) -> Result<()> {
-        xattrs::set_open(directory, self.overlay.opaque().as_bytes(), b"y")
-            .map_err(|error| self.failed(entry, "make opaque", error))
-    }
-
-    /// The directory of an entry, made when the archive did not mention it.
-    fn parent_of(&mut self, entry: &Entry<'_>) -> Result<Rc<OwnedFd>> {
-        let path = entry.parent_path();
-        if let Some((known, directory)) = &self.parent
-            && known == path
-        {
-            return Ok(Rc::clone(directory));
-        }
-        let directory = Rc::new(self.open_parent(entry, path)?);
-        self.parent = Some((path.to_vec(), Rc::clone(&directory)));
-        Ok(directory)
-    }
-
-    fn open_parent(&mut self, entry: &Entry<'_>, path: &[u8]) -> Result<OwnedFd> {
-        let flags = OFlags::PATH | OFlags::DIRECTORY;
-        let open = |path: &[u8]| match path {
-            b"" => tree::open_in_root(self.root, c".", flags, Mode::empty()),
-            path => tree::open_in_root(self.root, path, flags, Mode::empty()),
-        };
-        let blocked = |error: io::Error| match Errno::from_io_error(&error) {
-            Some(Errno::NOTDIR) => refused(entry.member, "a part of its path is not a directory"),
-            Some(Errno::LOOP) => refused(entry.member, "a part of its path is a loop of links"),
-            _ => self.failed(entry, "open the directory of", error),
-        };
-        match open(path) {
-            Err(error) if error.kind() == io::ErrorKind::NotFound => {}
-            result => return result.map_err(blocked),
-        }
-        let mut implied = Vec::new();
-        let mut holder = open(b"").map_err(blocked)?;
-        let ends = path.iter().enumerate().filter(|(_, byte)| **byte == b'/');
-        for end in ends.map(|(at, _)| at).chain([path.len()]) {
-            let prefix = &path[..end];
-            holder = match open(prefix) {
-                Err(error) if error.kind() == io::ErrorKind::NotFound => {
-                    let made = self.imply(entry, &holder, prefix)?;
-                    implied.push((prefix.to_vec(), 0));
-                    made
-                }
-                result => result.map_err(blocked)?,
-            };
-        }
-        self.directories.extend(implied);
-        Ok(holder)
-    }
-
-    /// Make a directory that the archive needs but does not have.
-    fn imply(&self, entry: &Entry<'_>, holder: &OwnedFd, path: &[u8]) -> Result<OwnedFd> {
-        let start = path
-            .iter()
-            .rposition(|&byte| byte == b'/')
-            .map_or(0, |at| at + 1);
-        let name = CString::new(&path[start..])
-            .map_err(|_| refused(entry.member, "its path has a zero byte"))?;
-        let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-        let make = || {
-            rustix::fs::mkdirat(holder, &name, Mode::RWXU)?;
-            let directory = rustix::fs::openat(holder, &name, flags, Mode::empty())?;
-            rustix::fs::fchown(&directory, Some(Uid::ROOT), Some(Gid::ROOT))?;
-            rustix::fs::fchmod(&directory, Mode::from_raw_mode(0o755))?;
-            Ok(directory)
-        };
-        make().map_err(|error| match error {
-            Errno::EXIST => refused(entry.member, "a part of its path is a link to nowhere"),
-            error => self.failed(entry, "make the directory of", error),
-        })
-    }
-
-    fn create<T>(
-        &mut self,
-        entry: &Entry<'_>,
-        parent: &OwnedFd,
-        make: impl Fn(&OwnedFd, &CString) -> std::result::Result<T, Errno>,
-    ) -> Result<T> {
-        self.try_create(entry, parent, make)
-            .map_err(|(_, error)| error)
-    }
-
-    /// Make a new entry; what has its name gives way.
-    fn try_create<T>(
-        &mut self,
-        entry: &Entry<'_>,
-        parent: &OwnedFd,
-        make: impl Fn(&OwnedFd, &CString) -> std::result::Result<T, Errno>,
-    ) -> std::result::Result<T, (Errno, StoreError)> {
-        let failed = |this: &Self, error| (error, this.failed(entry, "create", error));
-        match make(parent, &entry.name) {
-            Err(Errno::EXIST) => {
-                self.clear(entry, parent)
-                    .map_err(|error| (Errno::EXIST, error))?;
-                make(parent, &entry.name).map_err(|error| failed(self, error))
-            }
-            result => result.map_err(|error| failed(self, error)),
-        }
-    }
-
-    fn found(&self, entry: &Entry<'_>, parent: &OwnedFd) -> Result<Found> {
-        let flags = AtFlags::SYMLINK_NOFOLLOW;
-        let stat = rustix::fs::statx(parent, &entry.name, flags, StatxFlags::BASIC_STATS)
-            .map_err(|error| self.failed(entry, "inspect", error))?;
-        let number = (stat.stx_rdev_major, stat.stx_rdev_minor);
-        Ok(match FileType::from_raw_mode(stat.stx_mode.into()) {
-            FileType::Directory => Found::Directory,
-            FileType::CharacterDevice if number == (0, 0) => Found::Whiteout,
-            _ => Found::Other,
-        })
-    }
-
-    /// Remove what an earlier entry left at this path.
-    fn clear(&mut self, entry: &Entry<'_>, parent: &OwnedFd) -> Result<()> {
-        // It may have been, or led to, the directory that is remembered.
-        self.parent = None;
-        tree::remove_at(parent.as_fd(), &entry.name)
-            .map_err(|error| self.failed(entry, "replace", error))
-    }
-
-    fn metadata_of_open(&self, entry: &Entry<'_>, file: BorrowedFd<'_>) -> Result<()> {
-        let member = entry.member;
-        let (user, group) = owner(member);
-        rustix::fs::fchown(file, Some(user), Some(group))
-            .map_err(|error| self.failed(entry, "set the owner of", error))?;
-        // After the owner, whose change takes set-id bits and capabilities away.
-        rustix::fs::fchmod(file, mode(member))
-            .map_err(|error| self.failed(entry, "set the mode of", error))?;
-        for (name, value) in attributes(member) {
-            self.set(entry, name, xattrs::set_open(file, name, value))?;
-        }
-        Ok(())
-    }
-
-    fn attributes_of_entry(&self, entry: &Entry<'_>, parent: &OwnedFd) -> Result<()> {
-        for (name, value) in attributes(entry.member) {
-            let set = xattrs::set_entry(parent.as_fd(), &entry.name, name, value);
-            self.set(entry, name, set)?;
-        }
-        Ok(())
-    }
-
-    fn set(
-        &self,
-        entry: &Entry<'_>,
-        name: &[u8],
-        result: std::result::Result<(), Errno>,
-    ) -> Result<()> {
-        match result {
-            // A file system without such attributes: Docker unpacks there without them, too.
-            Ok(()) | Err(Errno::NOTSUP) => Ok(()),
-            Err(Errno::PERM) if self.overlay == OverlayXattrs::User => Ok(()),
-            Err(error) => {
-                let what = String::from_utf8_lossy(name);
-                let reason = format!("cannot set its attribute {what}: {error}");
-                match error {
-                    Errno::NOSPC | Errno::DQUOT => {
-                        Err(self.failed(entry, "set an attribute of", error))
-                    }
-                    _ => Err(refused(entry.member, &reason)),
-                }
-            }
-        }
-    }
-
-    fn own(&self, entry: &Entry<'_>, parent: &OwnedFd) -> Result<()> {
-        let (user, group) = owner(entry.member);
-        let flags = AtFlags::SYMLINK_NOFOLLOW;
-        rustix::fs::chownat(parent, &entry.name, Some(user), Some(group), flags)
-            .map_err(|error| self.failed(entry, "set the owner of", error))
-    }
-
-    fn date(&self, entry: &Entry<'_>, parent: &OwnedFd) -> Result<()> {
-        let times = times(entry.member.modified);
-        rustix::fs::utimensat(parent, &entry.name, &times, AtFlags::SYMLINK_NOFOLLOW)
-            .map_err(|error| self.failed(entry, "date", error))
-    }
-
-    fn date_directories(self) -> Result<()> {
-        for (path, modified) in &self.directories {
-            let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW;
-            let dated = tree::open_in_root(self.root, path.as_slice(), flags, Mode::empty())
-                .and_then(|directory| Ok(rustix::fs::futimens(directory, &times(*modified))?));
-            match dated.as_ref().map_err(Errno::from_io_error) {
-                // A later entry replaced it.
-                Ok(()) | Err(Some(Errno::NOENT | Errno::NOTDIR | Errno::LOOP)) => {}
-                Err(_) => dated.map_err(StoreError::file("date", &located(self.base, path)))?,
-            }
-        }
-        Ok(())
-    }
-
     fn failed(
         &self,
         entry: &Entry<'_>,
@@ -523,14 +295,6 @@ impl Unpacker<'_> {
             source: source.into(),
         }
     }
-}
-
-/// What is at a path already.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Found {
-    Directory,
-    Whiteout,
-    Other,
 }
 
 fn refused(member: &Member, reason: &str) -> StoreError {
@@ -561,29 +325,4 @@ fn clean(path: &[u8]) -> std::result::Result<Vec<u8>, &'static str> {
         }
     }
     Ok(clean)
-}
-
-const fn mode(member: &Member) -> Mode {
-    Mode::from_raw_mode(member.mode)
-}
-
-fn owner(member: &Member) -> (Uid, Gid) {
-    (Uid::from_raw(member.user), Gid::from_raw(member.group))
-}
-
-fn attributes(member: &Member) -> impl Iterator<Item = (&[u8], &[u8])> {
-    let list = member.xattrs.iter();
-    list.filter(|(name, _)| overlay_attribute(name).is_none())
-        .map(|(name, value)| (name.as_slice(), value.as_slice()))
-}
-
-const fn times(modified: i64) -> Timestamps {
-    let at = Timespec {
-        tv_sec: modified,
-        tv_nsec: 0,
-    };
-    Timestamps {
-        last_access: at,
-        last_modification: at,
-    }
 }
