@@ -216,15 +216,6 @@ impl Requests {
         self.tolerate(libc::EAFNOSUPPORT);
     }
 
-    /// Sets the MTU of the interface `name`, in bytes.
-    pub fn set_mtu(&mut self, name: &str, mtu: u32) {
-        self.push(RTM_NEWLINK, 0, |body| {
-            body.bytes(&link_header(0, 0, 0));
-            body.text(IFLA_IFNAME, name);
-            body.number(IFLA_MTU, mtu);
-        });
-    }
-
     /// Deletes the interface `name` (and, for one end of a pair, the other). Absent is fine.
     pub fn delete_link(&mut self, name: &str) {
         self.push(RTM_DELLINK, 0, |body| {
@@ -454,7 +445,6 @@ mod tests {
                 (net.destination, net.index),
                 (Ipv4Addr::new(10, 9, 0, 0), Some(index))
             );
-            ask(&socket, |r| r.set_mtu("br0", 1300));
             ask(&socket, |r| r.delete_link("br0"));
             ask(&socket, |r| r.delete_link("br0"));
             assert_eq!(links(&ask(&socket, |r| r.get_link("br0"))), []);
