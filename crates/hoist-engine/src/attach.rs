@@ -202,7 +202,11 @@ impl Attachment {
     /// When the connection breaks. A monitor that was killed is not an error: the container ended
     /// with it, and the status says so.
     pub fn pump(mut self, streams: Streams) -> Result<Ended, EngineError> {
-        let signals = receive(if streams.forward_signals { &FORWARDED } else { &FORWARDED[6..] })?;
+        let signals = receive(if streams.forward_signals {
+            &FORWARDED
+        } else {
+            &FORWARDED[6..]
+        })?;
         self.connection
             .socket
             .set_nonblocking(true)

@@ -2,6 +2,10 @@
 //! own, with an uplink to an outside host; containers are namespaces too. All of it vanishes with
 //! the thread and the descriptors.
 #![allow(dead_code, reason = "each test program uses its own part of the world")]
+#![expect(
+    clippy::unwrap_used,
+    reason = "a test that cannot build its world has failed"
+)]
 
 use std::{
     io::{Read as _, Write as _},
@@ -21,6 +25,9 @@ use rustix::event::{PollFd, PollFlags, poll};
 
 pub(crate) const HOST: Ipv4Addr = Ipv4Addr::new(10, 77, 0, 1);
 pub(crate) const OUTSIDE: Ipv4Addr = Ipv4Addr::new(10, 77, 0, 2);
+
+/// Not waited for when all is well; a failure ends instead of hanging.
+const PATIENCE: Option<Duration> = Some(Duration::from_secs(60));
 
 pub(crate) struct World {
     pub(crate) outside: OwnedFd,
@@ -199,6 +206,9 @@ pub(crate) fn talk(client: TcpStream, listener: &TcpListener) -> SocketAddr {
 /// The same with datagrams, from `client` to `to`.
 pub(crate) fn talk_udp(client: &UdpSocket, to: SocketAddr, server: &UdpSocket) -> SocketAddr {
     let mut buffer = [0; 8];
+    for socket in [client, server] {
+        socket.set_read_timeout(PATIENCE).unwrap();
+    }
     client.connect(to).unwrap();
     client.send(b"ping").unwrap();
     let (length, peer) = server.recv_from(&mut buffer).unwrap();
