@@ -135,6 +135,14 @@ impl Engine {
     ) -> Result<u64, EngineError> {
         directory_size(&self.container_dir(&container.record.id).join("upper"))
     }
+
+    /// Bytes of the content of a volume.
+    ///
+    /// # Errors
+    /// When it cannot be read.
+    pub fn volume_size(&self, name: &str) -> Result<u64, EngineError> {
+        directory_size(&self.volume_data(name))
+    }
 }
 
 /// Bytes of the files below `path`, hard links once; what vanishes meanwhile is not counted.
