@@ -98,6 +98,24 @@ pub fn reset() {
     let _ = set_mask(&Mask::empty());
 }
 
+/// Sends signal `number`, real-time ones included, to the process (or, negative, the process group)
+/// `pid`.
+///
+/// # Errors
+///
+/// What `kill(2)` says; `EINVAL` for 0 and -1, which would mean many processes.
+pub fn send(pid: i32, number: i32) -> io::Result<()> {
+    if matches!(pid, 0 | -1) {
+        return Err(io::Error::from_raw_os_error(libc::EINVAL));
+    }
+    // SAFETY: no pointers.
+    if unsafe { libc::kill(pid, number) } == -1 {
+        Err(io::Error::last_os_error())
+    } else {
+        Ok(())
+    }
+}
+
 /// A signal read from a [`SignalFd`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Received {
