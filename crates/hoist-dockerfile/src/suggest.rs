@@ -29,20 +29,24 @@ pub(crate) fn did_you_mean(suggestion: Option<&str>) -> String {
     suggestion.map_or_else(String::new, |name| format!(" (did you mean {name}?)"))
 }
 
-/// The number of insertions, deletions and substitutions between two words.
+/// The number of insertions, deletions, substitutions and swaps of neighbours between two words.
 fn edit_distance(left: &str, right: &str) -> usize {
+    let left: Vec<char> = left.chars().collect();
     let right: Vec<char> = right.chars().collect();
-    let mut row: Vec<usize> = (0..=right.len()).collect();
-    for (i, a) in left.chars().enumerate() {
-        let mut diagonal = row[0];
-        row[0] = i + 1;
-        for (j, b) in right.iter().enumerate() {
-            let substituted = diagonal + usize::from(a != *b);
-            diagonal = row[j + 1];
-            row[j + 1] = substituted.min(row[j] + 1).min(diagonal + 1);
+    let mut before = vec![0; right.len() + 1];
+    let mut above: Vec<usize> = (0..=right.len()).collect();
+    for i in 1..=left.len() {
+        let mut row = vec![i; right.len() + 1];
+        for j in 1..=right.len() {
+            let substituted = above[j - 1] + usize::from(left[i - 1] != right[j - 1]);
+            row[j] = substituted.min(above[j] + 1).min(row[j - 1] + 1);
+            if i > 1 && j > 1 && left[i - 1] == right[j - 2] && left[i - 2] == right[j - 1] {
+                row[j] = row[j].min(before[j - 2] + 1);
+            }
         }
+        before = std::mem::replace(&mut above, row);
     }
-    row[right.len()]
+    above[right.len()]
 }
 
 #[cfg(test)]
@@ -54,6 +58,7 @@ mod tests {
         let names = ["COPY", "CMD", "FROM", "RUN", "WORKDIR"];
         assert_eq!(nearest("COPPY", names), Some("COPY"));
         assert_eq!(nearest("FORM", names), Some("FROM"));
+        assert_eq!(nearest("RNU", ["ENV", "RUN"]), Some("RUN"));
         assert_eq!(nearest("WROKDIR", names), Some("WORKDIR"));
         assert_eq!(nearest("RUN", names), None);
         assert_eq!(nearest("INCLUDE", names), None);

@@ -37,7 +37,7 @@ pub struct Streams {
     pub stderr: OwnedFd,
     /// `stdin` is a terminal that the caller has set to raw mode: its size is passed on.
     pub tty: bool,
-    /// Signals that the caller receives are passed on to the container (Docker's `--sig-proxy`).
+    /// Signals that the caller receives go to the container (Docker's `--sig-proxy`).
     pub forward_signals: bool,
 }
 
@@ -161,7 +161,7 @@ pub struct Attachment {
     tty: bool,
 }
 
-/// Signals that are passed on to the container (Docker's `--sig-proxy`).
+/// Signals that are passed on to the container; the last one, the terminal's new size, always is.
 const FORWARDED: [i32; 7] = [
     Signal::HUP.number(),
     Signal::INT.number(),
@@ -195,18 +195,14 @@ impl Attachment {
     }
 
     /// Copy between the caller's streams and the container until it has ended and is cleaned up.
-    /// Signals that the caller receives meanwhile are passed on to the container, if it wants that;
-    /// with a terminal, so is its size.
+    /// Signals that the caller receives meanwhile are passed on to the container; with a terminal,
+    /// so is its size.
     ///
     /// # Errors
     /// When the connection breaks. A monitor that was killed is not an error: the container ended
     /// with it, and the status says so.
     pub fn pump(mut self, streams: Streams) -> Result<Ended, EngineError> {
-        let signals = if streams.forward_signals {
-            receive(&FORWARDED)?
-        } else {
-            receive(&[Signal::WINCH.number()])?
-        };
+        let signals = receive(if streams.forward_signals { &FORWARDED } else { &FORWARDED[6..] })?;
         self.connection
             .socket
             .set_nonblocking(true)

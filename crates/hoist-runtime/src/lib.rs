@@ -34,6 +34,7 @@ mod report;
 mod rootfs;
 mod seccomp;
 pub mod user;
+mod view;
 
 pub use cgroup::Cgroup;
 pub use container::{Container, ExitStatus};
@@ -41,3 +42,4 @@ pub use error::RuntimeError;
 pub use exec::{Target, exec};
 pub use launch::{Created, Launch, Stdio, create};
 pub use rootfs::Rootfs;
+pub use view::overlay_view;

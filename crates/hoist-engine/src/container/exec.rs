@@ -10,6 +10,10 @@ use hoist_core::{
     spec::{ConsoleSize, Process, Seccomp},
 };
 use hoist_runtime::{Cgroup, Rootfs, Stdio, Target, user};
+use rustix::{
+    io::Errno,
+    process::{Pid, PidfdFlags, pidfd_open},
+};
 
 use super::Container;
 use crate::{
@@ -97,28 +101,42 @@ impl Engine {
                 stderr,
             }
         };
-        let running = self.enter(container, &process, stdio)?;
+        let running = self.enter(container, &process, stdio, false)?;
         if request.detach {
             return Ok(0);
         }
         if let Some(terminal) = &running.terminal {
             pump_terminal(terminal.as_fd(), streams)?;
         }
-        Ok(i32::from(running.wait()?.exit_code()))
+        Ok(i32::from(
+            running
+                .wait()
+                .map_err(EngineError::system("waitid"))?
+                .exit_code(),
+        ))
     }
 
-    /// Start `process` in a running container.
+    /// Start `process` in a running container. With `die_with_parent` it ends with the caller.
     pub(crate) fn enter(
         &self,
         container: &Container,
         process: &Process,
         stdio: Stdio,
+        die_with_parent: bool,
     ) -> Result<hoist_runtime::Container, EngineError> {
+        let gone = || EngineError::NotRunning(container.record.name.clone());
+        let pid = Pid::from_raw(container.status.pid).ok_or_else(gone)?;
+        let pidfd = match pidfd_open(pid, PidfdFlags::empty()) {
+            Ok(pidfd) => pidfd,
+            Err(Errno::SRCH) => return Err(gone()),
+            Err(error) => return Err(EngineError::system("pidfd_open")(error)),
+        };
         let cgroup = Cgroup::open(&cgroup_path(&container.record.id)).ok();
         let target = Target {
-            pid: container.status.pid,
+            pidfd: pidfd.as_fd(),
             cgroup: cgroup.as_ref(),
             rootless: self.settings().rootless,
+            die_with_parent,
         };
         Ok(hoist_runtime::exec(
             target,

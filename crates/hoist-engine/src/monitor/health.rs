@@ -214,5 +214,5 @@ fn launch(
         stdout: theirs,
         stderr,
     };
-    Ok((engine.enter(&container, &process, stdio)?, ours))
+    Ok((engine.enter(&container, &process, stdio, true)?, ours))
 }

@@ -154,11 +154,16 @@ fn wait(container: &hoist_runtime::Container, builder: BorrowedFd<'_>) -> Result
             Err(error) => return Err(EngineError::system("poll")(error)),
         }
         if !fds[0].revents().is_empty() {
-            return Ok(i32::from(container.wait()?.exit_code()));
+            return Ok(i32::from(
+                container
+                    .wait()
+                    .map_err(EngineError::system("waitid"))?
+                    .exit_code(),
+            ));
         }
         let killed = send_signal(container.pidfd.as_fd(), Signal::KILL.number());
         killed.map_err(EngineError::system("pidfd_send_signal"))?;
-        container.wait()?;
+        container.wait().map_err(EngineError::system("waitid"))?;
         return Err(EngineError::Cancelled);
     }
 }

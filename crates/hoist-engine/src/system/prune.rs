@@ -99,9 +99,11 @@ impl Engine {
                 && (nameless || request.all_images)
                 && has_labels(&summary.labels, &request.labels)
             {
-                pruned
-                    .images
-                    .extend(self.remove_image(&summary.id.to_string(), true, &request.kept_layers)?);
+                pruned.images.extend(self.remove_image(
+                    &summary.id.to_string(),
+                    true,
+                    &request.kept_layers,
+                )?);
             }
         }
         let in_use: Vec<Digest> = users.into_keys().collect();

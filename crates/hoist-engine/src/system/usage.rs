@@ -97,7 +97,7 @@ impl Engine {
         let used = self.used_volumes()?;
         let mut usage = Usage::default();
         for volume in self.volumes()? {
-            let size = directory_size(&self.volume_data(&volume.name))?;
+            let size = self.volume_size(&volume.name)?;
             usage.total += 1;
             usage.size += size;
             if used.contains(&volume.name) {
@@ -125,6 +125,14 @@ impl Engine {
         Ok(used)
     }
 
+    /// Bytes of a volume's content.
+    ///
+    /// # Errors
+    /// When it cannot be read.
+    pub fn volume_size(&self, name: &str) -> Result<u64, EngineError> {
+        directory_size(&self.volume_data(name))
+    }
+
     /// Bytes of a container's writable layer.
     ///
     /// # Errors
@@ -134,14 +142,6 @@ impl Engine {
         container: &crate::container::Container,
     ) -> Result<u64, EngineError> {
         directory_size(&self.container_dir(&container.record.id).join("upper"))
-    }
-
-    /// Bytes of the content of a volume.
-    ///
-    /// # Errors
-    /// When it cannot be read.
-    pub fn volume_size(&self, name: &str) -> Result<u64, EngineError> {
-        directory_size(&self.volume_data(name))
     }
 }
 
