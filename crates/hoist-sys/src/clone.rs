@@ -94,12 +94,18 @@ struct CloneArguments {
 /// Whether the calling process has exactly one thread and shares its memory with nobody.
 ///
 /// Asked of the kernel, without `/proc`: `unshare(CLONE_THREAD)` does nothing for a single thread
-/// and fails with `EINVAL` otherwise.
+/// and fails with `EINVAL` otherwise. Where a filter forbids that call, threads are counted.
 #[must_use]
 pub fn is_single_threaded() -> bool {
     // SAFETY: no pointers; for a single-threaded process the call changes nothing, for any other
     // it fails.
-    unsafe { libc::unshare(libc::CLONE_THREAD) == 0 }
+    if unsafe { libc::unshare(libc::CLONE_THREAD) } == 0 {
+        return true;
+    }
+    if io::Error::last_os_error().raw_os_error() == Some(libc::EINVAL) {
+        return false;
+    }
+    std::fs::read_dir("/proc/self/task").is_ok_and(|threads| threads.count() == 1)
 }
 
 /// Makes a child in new `namespaces` that runs `child` and exits with the code it returns.
@@ -142,17 +148,38 @@ pub fn clone<F: FnOnce() -> i32>(
     };
     match pid {
         -1 => Err(io::Error::last_os_error()),
-        0 => {
-            let code = std::panic::catch_unwind(AssertUnwindSafe(child)).unwrap_or(101);
-            // SAFETY: ends the process at once; runs no handlers, which belong to the caller.
-            unsafe { libc::_exit(code) }
-        }
+        0 => end_with(child),
         pid => Ok(Child {
             pid: i32::try_from(pid).map_err(|_| io::Error::from_raw_os_error(libc::EOVERFLOW))?,
             // SAFETY: with CLONE_PIDFD the kernel stored a new descriptor that nobody else owns.
             pidfd: unsafe { OwnedFd::from_raw_fd(pidfd) },
         }),
     }
+}
+
+/// Makes a child by plain `fork(2)`, which system-call filters allow, that runs `child` and exits
+/// with the code it returns, as in [`clone`]. Returns its process id.
+///
+/// # Errors
+///
+/// `EDEADLK` when the caller has more than one thread; otherwise what `fork(2)` says.
+pub fn fork<F: FnOnce() -> i32>(child: F) -> io::Result<i32> {
+    if !is_single_threaded() {
+        return Err(io::Error::from_raw_os_error(libc::EDEADLK));
+    }
+    // SAFETY: the process has a single thread, so the child's copy of memory is consistent.
+    match unsafe { libc::fork() } {
+        -1 => Err(io::Error::last_os_error()),
+        0 => end_with(child),
+        pid => Ok(pid),
+    }
+}
+
+/// Runs the child's part and ends the process.
+fn end_with<F: FnOnce() -> i32>(child: F) -> ! {
+    let code = std::panic::catch_unwind(AssertUnwindSafe(child)).unwrap_or(101);
+    // SAFETY: ends the process at once; runs no handlers, which belong to the caller.
+    unsafe { libc::_exit(code) }
 }
 
 /// Moves the calling process into new namespaces (`unshare(2)`).

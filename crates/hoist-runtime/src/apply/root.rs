@@ -147,7 +147,8 @@ impl Overlay<'_> {
         Ok(rustix::mount::open_tree(CWD, self.upper, flags)?)
     }
 
-    /// Names the directory that is missing, if one is.
+    /// Names the directory that is missing, or the mark that a volatile mount has left: what was
+    /// written through it is not known to be whole, so that the kernel refuses it another time.
     fn failure(&self, error: Errno) -> Failure {
         let missing = self
             .lower
@@ -156,8 +157,10 @@ impl Overlay<'_> {
             .chain([self.upper, self.work])
             .find(|path| !path.is_dir());
         let failure = Failure::from(error);
+        let mark = self.work.join("work/incompat/volatile");
         match missing {
             Some(path) => failure.at(path),
+            None if mark.exists() => failure.at(mark),
             None => failure,
         }
     }
