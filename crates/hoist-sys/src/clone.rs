@@ -7,9 +7,11 @@
 
 use std::{
     io,
-    os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd},
+    os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd},
     panic::AssertUnwindSafe,
 };
+
+use crate::{pass, process};
 
 /// A set of namespaces: the `CLONE_NEW*` bits of `clone(2)`.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -125,11 +127,67 @@ pub fn clone<F: FnOnce() -> i32>(
     if !is_single_threaded() {
         return Err(io::Error::from_raw_os_error(libc::EDEADLK));
     }
+    start(namespaces.bits(), libc::SIGCHLD as u64, cgroup, child)
+}
+
+/// As [`clone`], with the child born in the PID namespace behind `pid_namespace` (a namespace
+/// descriptor, or a pidfd of a process in it).
+///
+/// A process cannot always return from having its children born elsewhere, so a short-lived child
+/// does it and makes the lasting one as its sibling. Both are unreadable (see
+/// [`process::set_dumpable`]) until they execute a program: processes of that namespace see the
+/// lasting one at once, and its memory is a copy of the caller's.
+///
+/// # Errors
+///
+/// As [`clone`], and what `setns(2)` says.
+pub fn clone_in_pid_namespace<F: FnOnce() -> i32>(
+    pid_namespace: BorrowedFd<'_>,
+    namespaces: Namespaces,
+    cgroup: Option<BorrowedFd<'_>>,
+    child: F,
+) -> io::Result<Child> {
+    let (ours, theirs) = pass::pair()?;
+    let go_between = clone(Namespaces::NONE, None, || {
+        let made = process::set_dumpable(false)
+            .and_then(|()| join(pid_namespace, Namespaces::PID))
+            .and_then(|()| {
+                start(
+                    namespaces.bits() | libc::CLONE_PARENT as u64,
+                    0,
+                    cgroup,
+                    child,
+                )
+            });
+        let (word, pidfd) = match &made {
+            Ok(child) => (child.pid, Some(child.pidfd.as_fd())),
+            Err(error) => (-error.raw_os_error().unwrap_or(libc::EIO), None),
+        };
+        i32::from(pass::send(theirs.as_fd(), &word.to_ne_bytes(), pidfd).is_err())
+    })?;
+    drop(theirs);
+    let mut word = [0; 4];
+    let received = pass::receive(ours.as_fd(), &mut word);
+    process::wait(go_between.pidfd.as_fd())?;
+    match (received?, i32::from_ne_bytes(word)) {
+        ((4, Some(pidfd)), pid @ 1..) => Ok(Child { pid, pidfd }),
+        ((4, None), error @ ..0) => Err(io::Error::from_raw_os_error(-error)),
+        _ => Err(io::Error::from_raw_os_error(libc::EIO)),
+    }
+}
+
+/// The call itself; the caller has a single thread.
+fn start<F: FnOnce() -> i32>(
+    flags: u64,
+    exit_signal: u64,
+    cgroup: Option<BorrowedFd<'_>>,
+    child: F,
+) -> io::Result<Child> {
     let mut pidfd: libc::c_int = -1;
     let mut arguments = CloneArguments {
-        flags: namespaces.bits() | libc::CLONE_PIDFD as u64,
+        flags: flags | libc::CLONE_PIDFD as u64,
         pidfd: std::ptr::from_mut(&mut pidfd) as u64,
-        exit_signal: libc::SIGCHLD as u64,
+        exit_signal,
         ..CloneArguments::default()
     };
     if let Some(cgroup) = cgroup {

@@ -12,7 +12,7 @@ use std::{
     process::ExitCode,
 };
 
-use hoist_core::{Describe, error::chain};
+use hoist_core::{Describe, error::chain, spec::NamespaceKind};
 use hoist_runtime::{
     Cgroup, Container, Launch, Rootfs, RuntimeError, Stdio, Target, cgroup::Mounts, create, exec,
 };
@@ -37,11 +37,14 @@ fn run() -> io::Result<()> {
     let path = std::env::args()
         .nth(1)
         .ok_or_else(|| io::Error::other("no request"))?;
-    let request: Request = serde_json::from_reader(File::open(&path)?)?;
+    let request: Request = serde_json::from_slice(&std::fs::read(&path)?)?;
     if request.seal && std::env::args().nth(2).is_none() {
         return run_sealed(path);
     }
-    if let Some(maps) = &request.user_namespace {
+    if let (Some(_), Action::Exec(pid)) = (&request.user_namespace, request.action) {
+        let namespace = File::open(format!("/proc/{pid}/ns/user"))?;
+        userns::join(namespace.as_fd()).map_err(io::Error::other)?;
+    } else if let Some(maps) = &request.user_namespace {
         let maps_of = |maps: &[(u32, u32, u32)]| -> Vec<IdMap> {
             maps.iter()
                 .map(|&(inside, outside, count)| IdMap {
@@ -146,6 +149,9 @@ fn start(request: &Request, cgroup: Option<&Cgroup>) -> Outcome {
                 Err(error) => return Ok(Err(error)),
             };
             say(&Event::Created(created.pid()))?;
+            if let Err(error) = created.namespace(NamespaceKind::Network) {
+                return Ok(Err(error));
+            }
             if request.action == Action::Drop {
                 return Ok(Ok(()));
             }

@@ -64,6 +64,17 @@ fn the_container_sees_its_own_limits() {
 }
 
 #[test]
+fn the_smallest_memory_limit_is_enough_to_start() {
+    let sandbox = Sandbox::new();
+    let mut request = sandbox.request(&["true"]);
+    request.resources.memory = Some(MemoryLimits {
+        limit: Some(6 << 20),
+        ..MemoryLimits::default()
+    });
+    assert_eq!(sandbox.run(&request).code(), 0);
+}
+
+#[test]
 fn a_limit_below_the_minimum() {
     let sandbox = Sandbox::new();
     let mut request = sandbox.request(&["true"]);

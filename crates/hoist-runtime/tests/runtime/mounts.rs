@@ -40,6 +40,39 @@ fn many_layers_the_topmost_first() {
     assert_eq!(sandbox.run(&request).output, "39\n40\n");
 }
 
+/// Paths of more than 255 bytes, and kernels before 6.5, take another way to the same mount.
+#[test]
+fn layers_in_a_deep_directory() {
+    let sandbox = Sandbox::new();
+    let deep = sandbox.path(&format!("{0}/{0}/{0}", "deep:directory,".repeat(8)));
+    let (layer, upper, work) = (deep.join("layer"), deep.join("upper"), deep.join("work"));
+    for path in [&layer, &upper, &work] {
+        fs::create_dir_all(path).unwrap();
+    }
+    fs::write(layer.join("mark"), "deep\n").unwrap();
+    let mut request = sandbox.shell("cat /mark; echo more >/file");
+    request.lower.insert(0, layer);
+    (request.upper, request.work) = (upper, work);
+    assert_eq!(sandbox.run(&request).output, "deep\n");
+    assert_eq!(
+        fs::read_to_string(request.upper.join("file")).unwrap(),
+        "more\n"
+    );
+    // Too many of them for that way.
+    let layers: Vec<_> = (0..15)
+        .map(|number| deep.join(number.to_string()))
+        .collect();
+    layers
+        .iter()
+        .for_each(|layer| fs::create_dir(layer).unwrap());
+    request.lower.extend(layers);
+    let finished = sandbox.run(&request);
+    assert!(
+        finished.failure().1.contains("Argument list too long"),
+        "{finished:?}"
+    );
+}
+
 #[test]
 fn a_directory_as_root() {
     let sandbox = Sandbox::new();

@@ -6,7 +6,7 @@ use hoist_core::spec::User;
 
 use crate::{
     harness::{Running, Sandbox},
-    request::{Maps, Request},
+    request::{Action, Maps, Request},
 };
 
 const USER: &str = "hoist-test";
@@ -139,6 +139,53 @@ fn a_container_of_an_ordinary_user() {
     }
     let finished = start(&sandbox, &account, &request).finish();
     assert_eq!(finished.output, "1000\r\n/dev/pts/0\r\n", "{finished:?}");
+}
+
+#[test]
+fn a_further_process() {
+    let sandbox = Sandbox::new();
+    let (account, request) = request(&sandbox, "echo up; read line");
+    let mut running = start(&sandbox, &account, &request);
+    let pid = running.started();
+    running.wait_for("up");
+    let mut further = request.clone();
+    further.action = Action::Exec(pid);
+    further.spec.process.args = ["sh", "-c", "id -u; hostname; tty"]
+        .map(str::to_owned)
+        .to_vec();
+    further.spec.process.user = User {
+        uid: 3,
+        gid: 3,
+        ..User::default()
+    };
+    further.spec.process.terminal = true;
+    let finished = start(&sandbox, &account, &further).finish();
+    assert_eq!(
+        finished.output, "3\r\nbox\r\n/dev/pts/0\r\n",
+        "{finished:?}"
+    );
+    assert_eq!(running.finish().code(), 1);
+}
+
+#[test]
+fn root_maps_by_itself() {
+    let sandbox = Sandbox::new();
+    let (_, mut request) = request(&sandbox, "id -u; touch /made");
+    let map = vec![(0, 700_000, 65536)];
+    request.user_namespace = Some(Maps {
+        uids: map.clone(),
+        gids: map,
+    });
+    let owned = ["lower", "upper", "work"].map(|name| sandbox.path(name));
+    let chown = Command::new("chown")
+        .args(["-hR", "700000:700000"])
+        .args(owned)
+        .status();
+    assert!(chown.unwrap().success());
+    let finished = sandbox.run(&request);
+    assert_eq!(finished.output, "0\n", "{finished:?}");
+    let made = fs::metadata(sandbox.path("upper/made")).unwrap();
+    assert_eq!(std::os::unix::fs::MetadataExt::uid(&made), 700_000);
 }
 
 #[test]
