@@ -544,98 +544,101 @@ fn every_rule_marks_what_is_bad_and_nothing_else() {
     }
 }
 
+/// Rule, Dockerfile, the Dockerfile with the rule's fixes made.
+const FIXES: &[(&str, &str, &str)] = &[
+    ("StageNameCasing", "FROM a:1 AS Build", "FROM a:1 AS build"),
+    ("FromAsCasing", "FROM a:1 as b", "FROM a:1 AS b"),
+    (
+        "ConsistentInstructionCasing",
+        "FROM a:1\nrun b\nRUN c",
+        "FROM a:1\nRUN b\nRUN c",
+    ),
+    (
+        "NoEmptyContinuation",
+        "FROM a:1\nRUN a \\\n\n  b\n",
+        "FROM a:1\nRUN a \\\n  b\n",
+    ),
+    (
+        "JSONArgsRecommended",
+        "FROM a:1\nCMD python -m app --port 80\n",
+        "FROM a:1\nCMD [\"python\", \"-m\", \"app\", \"--port\", \"80\"]\n",
+    ),
+    (
+        "JSONArgsRecommended",
+        "FROM a:1\nCMD a && b\n",
+        "FROM a:1\nCMD a && b\n",
+    ),
+    (
+        "JSONArgsRecommended",
+        "FROM a:1\nCMD a $PORT\n",
+        "FROM a:1\nCMD a $PORT\n",
+    ),
+    (
+        "LegacyKeyValueFormat",
+        "FROM a:1\nENV a b c\nENV d   e\n",
+        "FROM a:1\nENV a=\"b c\"\nENV d=e\n",
+    ),
+    (
+        "LegacyKeyValueFormat",
+        "FROM a:1\nENV a b \"c\"\n",
+        "FROM a:1\nENV a b \"c\"\n",
+    ),
+    (
+        "MaintainerDeprecated",
+        "FROM a:1\nMAINTAINER Me <a@b.c>\n",
+        "FROM a:1\nLABEL org.opencontainers.image.authors=\"Me <a@b.c>\"\n",
+    ),
+    (
+        "ExposeProtoCasing",
+        "FROM a:1\nEXPOSE 80/TCP\n",
+        "FROM a:1\nEXPOSE 80/tcp\n",
+    ),
+    (
+        "ExposeInvalidFormat",
+        "FROM a:1\nEXPOSE 8080:80\n",
+        "FROM a:1\nEXPOSE 80\n",
+    ),
+    (
+        "MultipleInstructionsDisallowed",
+        "FROM a:1\nCMD [\"a\"]\nCMD [\"b\"]\n",
+        "FROM a:1\nCMD [\"b\"]\n",
+    ),
+    (
+        "RedundantTargetPlatform",
+        "FROM --platform=$TARGETPLATFORM a:1 AS b",
+        "FROM a:1 AS b",
+    ),
+    (
+        "AddInsteadOfCopy",
+        "FROM a:1\nADD . /x\nadd a.py /x\nADD blob /x\n",
+        "FROM a:1\nCOPY . /x\ncopy a.py /x\nADD blob /x\n",
+    ),
+    (
+        "UvPipNeedsSystem",
+        "FROM a:1\nRUN uv pip install x\n",
+        "FROM a:1\nRUN uv pip install --system x\n",
+    ),
+    (
+        "PipCacheKept",
+        "FROM a:1\nRUN pip install x\n",
+        "FROM a:1\nRUN pip install --no-cache-dir x\n",
+    ),
+    (
+        "HealthcheckModule",
+        "FROM a:1\nHEALTHCHECK CMD python -c \"import requests; requests.get('http://x/health', timeout=5)\"\n",
+        "FROM a:1\nHEALTHCHECK CMD python -c \"import urllib.request; urllib.request.urlopen('http://x/health', timeout=5)\"\n",
+    ),
+    (
+        "HealthcheckModule",
+        "FROM a:1\nHEALTHCHECK CMD python -c \"import requests; requests.get('x').raise_for_status()\"\n",
+        "FROM a:1\nHEALTHCHECK CMD python -c \"import requests; requests.get('x').raise_for_status()\"\n",
+    ),
+];
+
 #[test]
 fn fixes_do_what_they_say() {
-    for (rule, text, expected) in [
-        ("StageNameCasing", "FROM a:1 AS Build", "FROM a:1 AS build"),
-        ("FromAsCasing", "FROM a:1 as b", "FROM a:1 AS b"),
-        (
-            "ConsistentInstructionCasing",
-            "FROM a:1\nrun b\nRUN c",
-            "FROM a:1\nRUN b\nRUN c",
-        ),
-        (
-            "NoEmptyContinuation",
-            "FROM a:1\nRUN a \\\n\n  b\n",
-            "FROM a:1\nRUN a \\\n  b\n",
-        ),
-        (
-            "JSONArgsRecommended",
-            "FROM a:1\nCMD python -m app --port 80\n",
-            "FROM a:1\nCMD [\"python\", \"-m\", \"app\", \"--port\", \"80\"]\n",
-        ),
-        (
-            "JSONArgsRecommended",
-            "FROM a:1\nCMD a && b\n",
-            "FROM a:1\nCMD a && b\n",
-        ),
-        (
-            "JSONArgsRecommended",
-            "FROM a:1\nCMD a $PORT\n",
-            "FROM a:1\nCMD a $PORT\n",
-        ),
-        (
-            "LegacyKeyValueFormat",
-            "FROM a:1\nENV a b c\nENV d   e\n",
-            "FROM a:1\nENV a=\"b c\"\nENV d=e\n",
-        ),
-        (
-            "LegacyKeyValueFormat",
-            "FROM a:1\nENV a b \"c\"\n",
-            "FROM a:1\nENV a b \"c\"\n",
-        ),
-        (
-            "MaintainerDeprecated",
-            "FROM a:1\nMAINTAINER Me <a@b.c>\n",
-            "FROM a:1\nLABEL org.opencontainers.image.authors=\"Me <a@b.c>\"\n",
-        ),
-        (
-            "ExposeProtoCasing",
-            "FROM a:1\nEXPOSE 80/TCP\n",
-            "FROM a:1\nEXPOSE 80/tcp\n",
-        ),
-        (
-            "ExposeInvalidFormat",
-            "FROM a:1\nEXPOSE 8080:80\n",
-            "FROM a:1\nEXPOSE 80\n",
-        ),
-        (
-            "MultipleInstructionsDisallowed",
-            "FROM a:1\nCMD [\"a\"]\nCMD [\"b\"]\n",
-            "FROM a:1\nCMD [\"b\"]\n",
-        ),
-        (
-            "RedundantTargetPlatform",
-            "FROM --platform=$TARGETPLATFORM a:1 AS b",
-            "FROM a:1 AS b",
-        ),
-        (
-            "AddInsteadOfCopy",
-            "FROM a:1\nADD . /x\nadd a.py /x\nADD blob /x\n",
-            "FROM a:1\nCOPY . /x\ncopy a.py /x\nADD blob /x\n",
-        ),
-        (
-            "UvPipNeedsSystem",
-            "FROM a:1\nRUN uv pip install x\n",
-            "FROM a:1\nRUN uv pip install --system x\n",
-        ),
-        (
-            "PipCacheKept",
-            "FROM a:1\nRUN pip install x\n",
-            "FROM a:1\nRUN pip install --no-cache-dir x\n",
-        ),
-        (
-            "HealthcheckModule",
-            "FROM a:1\nHEALTHCHECK CMD python -c \"import requests; requests.get('http://x/health', timeout=5)\"\n",
-            "FROM a:1\nHEALTHCHECK CMD python -c \"import urllib.request; urllib.request.urlopen('http://x/health', timeout=5)\"\n",
-        ),
-        (
-            "HealthcheckModule",
-            "FROM a:1\nHEALTHCHECK CMD python -c \"import requests; requests.get('x').raise_for_status()\"\n",
-            "FROM a:1\nHEALTHCHECK CMD python -c \"import requests; requests.get('x').raise_for_status()\"\n",
-        ),
-    ] {
-        assert_eq!(fixed(rule, text), expected, "{rule}");
+    for (rule, text, expected) in FIXES {
+        assert_eq!(&fixed(rule, text), expected, "{rule}");
     }
 }
 
