@@ -10,7 +10,9 @@ use std::{
 };
 
 use hoist_core::{port::PortMapping, spec::NamespaceKind, time::Timestamp};
-use hoist_network::{Attach, Endpoint, Forwarder, PublishedPort, hosts_file, resolv_conf};
+use hoist_network::{
+    Attach, Endpoint, Forwarder, Lingering, PublishedPort, hosts_file, resolv_conf,
+};
 use hoist_runtime::{Cgroup, Container, Launch, Stdio, create};
 use hoist_sys::lock::Lock;
 use rustix::pipe::{PipeFlags, pipe_with};
@@ -314,17 +316,20 @@ fn stdio(record: &Record) -> Result<(Stdio, Option<HostStdio>), EngineError> {
 
 impl Claims {
     /// Give everything back; goes on after a failure and reports the first.
-    pub(crate) fn give_back(&mut self, engine: &Engine) -> Result<(), EngineError> {
+    ///
+    /// The container's interface vanishes with its network namespace, which the kernel takes down
+    /// in its own time. What is returned may take a moment to drop: keep it until nobody waits.
+    pub(crate) fn give_back(&mut self, engine: &Engine) -> Result<Option<Lingering>, EngineError> {
         let network = self
             .endpoint
             .take()
-            .map(|endpoint| engine.networks().detach(&endpoint));
+            .map(|endpoint| engine.networks().release(&endpoint));
         let cgroup = self
             .cgroup
             .take()
             .map(|cgroup| cgroup.kill().and_then(|()| cgroup.remove()));
-        network.transpose()?;
+        let lingering = network.transpose()?;
         cgroup.transpose()?;
-        Ok(())
+        Ok(lingering)
     }
 }
