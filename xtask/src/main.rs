@@ -1,2 +1,64 @@
-//! Chores.
-fn main() {}
+//! The project's own chores, as `cargo xtask CHORE`. Each one does all of its set-up itself.
+#![forbid(unsafe_code)]
+#![expect(
+    clippy::print_stdout,
+    clippy::print_stderr,
+    reason = "chores talk to people"
+)]
+
+mod bases;
+mod bench;
+mod debian;
+mod demo;
+#[cfg(test)]
+mod house;
+mod licences;
+mod program;
+mod sizes;
+mod test;
+mod vm;
+mod workspace;
+
+use std::process::ExitCode;
+
+const HELP: &str = "\
+usage: cargo xtask CHORE
+
+  demo               build hoist, build examples/fastapi with it, run it, show its answer, stop it
+  test [FILTER]      install what the tests need, check everything, run all tests (or those named so)
+  bases [--force] [--make-only]
+                     make base images from Debian packages, and import them into the store
+  bench [--quick]    measure hoist against the bare system calls and against its peers
+  vm [SCRIPT]        run hoist in an emulated machine with cgroup v2 alone
+  licences           check licences, sources and versions of the dependencies
+  sizes              report how large the source files are
+";
+
+fn main() -> ExitCode {
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    let (chore, rest) = match arguments.split_first() {
+        Some((chore, rest)) => (chore.as_str(), rest),
+        None => ("help", &[] as &[String]),
+    };
+    let outcome = match chore {
+        "bases" => bases::main(rest),
+        "bench" => bench::main(rest),
+        "demo" => demo::main(),
+        "licences" => licences::main(),
+        "sizes" => sizes::main(),
+        "test" => test::main(rest),
+        "vm" => vm::main(rest),
+        "help" | "--help" | "-h" => {
+            print!("{HELP}");
+            Ok(())
+        }
+        other => Err(format!("there is no chore {other:?}\n\n{HELP}").into()),
+    };
+    match outcome {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("xtask: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}

@@ -27,6 +27,12 @@ impl Digest {
         Self(raw)
     }
 
+    /// The 32 raw bytes.
+    #[must_use]
+    pub const fn as_raw(&self) -> &[u8; 32] {
+        &self.0
+    }
+
     /// The 64 hexadecimal digits, without the algorithm.
     #[must_use]
     pub fn hex(&self) -> String {

@@ -6,12 +6,24 @@
 #![forbid(unsafe_code)]
 
 pub mod digest;
+pub mod duration;
+pub mod env;
 pub mod error;
+pub mod event;
+pub mod gotemplate;
+pub mod health;
 pub mod id;
 pub mod image;
+pub mod mount;
+pub mod name;
 pub mod platform;
+pub mod port;
 pub mod reference;
+pub mod signal;
 pub mod spec;
+pub mod table;
+pub mod time;
+pub mod units;
 
 pub use digest::{Digest, Digester};
 pub use error::{Describe, Kind};

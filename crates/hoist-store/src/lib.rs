@@ -1,1 +1,42 @@
-//! placeholder
+//! Images and layers on plain files: floor 1 of the house.
+//!
+//! A [`Store`] is a directory (its tree is drawn in `layout.rs`). A [`Layer`] is a directory in
+//! overlay form named by the digest of its deterministic archive (its diff id); it begins as a
+//! [`LayerDraft`] that somebody fills, or comes out of an archive ([`Store::import_tar`]). An
+//! image is a configuration that names its layers ([`Store::put_image`]); references name images
+//! ([`Store::tag`], [`Store::resolve`]).
+//!
+//! Many processes may use a store at the same time, and each may be killed at any moment: what is
+//! found is whole. What nothing refers to is swept by [`Store::collect_garbage`].
+//!
+//! The store knows no containers: who uses an image is told to it by the caller. It never mounts
+//! anything, never talks to a registry, and never follows a link that a layer contains.
+#![forbid(unsafe_code)]
+
+mod archive;
+mod drafts;
+mod error;
+mod format;
+mod garbage;
+mod image;
+mod layer;
+mod layer_tar;
+mod layout;
+mod names;
+mod overlay;
+mod remove;
+mod store;
+mod unpack;
+mod usage;
+mod walk;
+mod xattrs;
+
+pub use drafts::LayerDraft;
+pub use error::{Force, Result, StoreError};
+pub use garbage::{Freed, Sweep};
+pub use image::{ImageSummary, StoredImage};
+pub use layer::Layer;
+pub use overlay::OverlayXattrs;
+pub use remove::Removal;
+pub use store::{Hold, Store};
+pub use usage::{LayerUsage, Usage};

@@ -5,13 +5,19 @@
 //! forbid unsafe code. Functions take and return owned or borrowed file descriptors; none keeps
 //! global state. It never knows what a container or an image is.
 
+pub mod atomic;
 pub mod bpf;
 pub mod capability;
 pub mod clone;
+pub mod datagram;
+pub mod lock;
 pub mod loopback;
 pub mod mount;
+pub mod netlink;
 pub mod pass;
 pub mod process;
 pub mod seccomp;
+pub mod setns;
 pub mod signal;
+pub mod tree;
 pub mod userns;

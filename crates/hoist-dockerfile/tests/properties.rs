@@ -1,0 +1,203 @@
+//! What holds for every input.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use hoist_core::Platform;
+use hoist_dockerfile::expand::Expander;
+use hoist_dockerfile::expand::instruction::expand;
+use hoist_dockerfile::stages::{Inputs, resolve};
+use hoist_dockerfile::{Dockerfile, Source, Span, parse, parse_bytes, render};
+use proptest::prelude::*;
+
+/// Text that has a fair chance to be a Dockerfile.
+fn dockerfile_like() -> impl Strategy<Value = String> {
+    let line = prop_oneof![
+        "FROM [a-z$]{1,4}( AS [a-z0-9]{1,3})?",
+        "(RUN|CMD|ENTRYPOINT|SHELL) [\\[\\]\",a-z \\\\<'-]{0,20}",
+        "(COPY|ADD)( --(from|chown|link|parents|exclude)=?[a-z0-9$\"]{0,4}){0,2} [a-z<'\"$]{0,4} [a-z<\\[]{0,4}",
+        "(ENV|LABEL|ARG) [a-z=\"' $\\\\{}:-]{0,20}",
+        "(USER|WORKDIR|EXPOSE|VOLUME|STOPSIGNAL|MAINTAINER) [a-z0-9/$ \"{}:-]{0,12}",
+        "HEALTHCHECK( --(interval|retries)=[0-9a-z]{0,3})? (CMD|NONE)? ?[a-z\\[\"]{0,5}",
+        "ONBUILD (RUN|COPY|ONBUILD|ENV|FROM) [a-z<=$ ]{0,8}",
+        "RUN --mount=[a-z=,$\"]{0,24} x",
+        "# ?(syntax|escape|check|x)?=?[a-z`\\\\=]{0,4}",
+        "(RUN|COPY) <<-?['\"]?E['\"]? ?[/a-z]{0,3}",
+        Just("E".to_owned()),
+        Just("\tE".to_owned()),
+        Just(String::new()),
+        "\\PC{0,20}",
+    ];
+    let joint = prop_oneof![
+        Just("\n"),
+        Just("\r\n"),
+        Just(" \\\n"),
+        Just("`\n"),
+        Just("\n\n")
+    ];
+    prop::collection::vec((line, joint), 0..12).prop_map(|lines| {
+        lines
+            .into_iter()
+            .map(|(line, joint)| line + joint)
+            .collect()
+    })
+}
+
+fn check_span(span: Span, source: &Source) {
+    let text = source.text();
+    assert!(
+        span.start <= span.end && span.end <= text.len(),
+        "{span:?} of {}",
+        text.len()
+    );
+    assert!(
+        text.is_char_boundary(span.start) && text.is_char_boundary(span.end),
+        "{span:?}"
+    );
+}
+
+/// Walks over all that a parse gives.
+fn check(dockerfile: &Dockerfile) {
+    let source = &dockerfile.source;
+    for warning in &dockerfile.warnings {
+        check_span(warning.span, source);
+        let shown = render(warning, "Dockerfile", source);
+        assert!(shown.starts_with("Dockerfile:"));
+    }
+    let mut end = 0;
+    for stage in &dockerfile.stages {
+        check_span(stage.span, source);
+        check_span(stage.base_span, source);
+        assert!(stage.span.start >= end);
+        end = stage.span.end;
+        for instruction in &stage.instructions {
+            check_span(instruction.span, source);
+            check_span(instruction.keyword.span, source);
+            assert_eq!(
+                source.slice(instruction.keyword.span),
+                instruction.keyword.as_str()
+            );
+            assert!(instruction.span.start >= end, "instructions overlap");
+            end = instruction.span.end;
+            let scope = BTreeMap::from([("a".to_owned(), "b c".to_owned())]);
+            let expander = Expander::new(&scope, dockerfile.directives.escape);
+            if let Err(error) = expand(&instruction.kind, &expander) {
+                check_span(error.span, source);
+            }
+        }
+    }
+    check_stages(dockerfile);
+}
+
+fn check_stages(dockerfile: &Dockerfile) {
+    let platform = Platform {
+        os: "linux".to_owned(),
+        architecture: "amd64".to_owned(),
+        variant: None,
+    };
+    let inputs = Inputs {
+        target: None,
+        build_args: &BTreeMap::new(),
+        build_platform: &platform,
+        target_platform: &platform,
+        contexts: &BTreeSet::new(),
+    };
+    match resolve(dockerfile, &inputs) {
+        Ok(resolution) => {
+            for &index in &resolution.needed {
+                let dependencies = &resolution.stages[index].dependencies;
+                assert!(
+                    dependencies
+                        .iter()
+                        .all(|used| resolution.needed.contains(used))
+                );
+            }
+        }
+        Err(error) => {
+            for diagnostic in error.diagnostics() {
+                check_span(diagnostic.span, &dockerfile.source);
+            }
+        }
+    }
+}
+
+fn check_text(text: &str) {
+    match parse(text) {
+        Ok(dockerfile) => check(&dockerfile),
+        Err(errors) => {
+            assert!(!errors.is_empty());
+            let source = Source::new(text);
+            for error in errors {
+                check_span(error.span, &source);
+                let shown = render(&error, "Dockerfile", &source);
+                assert!(!shown.contains('\u{1b}'));
+            }
+        }
+    }
+}
+
+proptest! {
+    #[test]
+    fn any_text_is_parsed_or_refused(text in "\\PC*") {
+        check_text(&text);
+    }
+
+    #[test]
+    fn any_bytes_are_parsed_or_refused(bytes in prop::collection::vec(any::<u8>(), 0..200)) {
+        match parse_bytes(&bytes) {
+            Ok(dockerfile) => check(&dockerfile),
+            Err(errors) => {
+                let source = Source::from_bytes(&bytes);
+                for error in errors {
+                    check_span(error.span, &source);
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn any_dockerfile_is_parsed_or_refused(text in dockerfile_like()) {
+        check_text(&text);
+    }
+
+    #[test]
+    fn the_history_line_means_the_same(text in dockerfile_like()) {
+        if let Ok(dockerfile) = parse(&text) {
+            let escape = dockerfile.directives.escape;
+            for instruction in dockerfile.stages.iter().flat_map(|stage| &stage.instructions) {
+                let original = &instruction.original;
+                if original.contains("<<") || original.trim_end().ends_with(escape) {
+                    continue;
+                }
+                let again = parse(&format!("# escape={escape}\nFROM x\n{original}\n")).unwrap();
+                prop_assert_eq!(&again.stages[0].instructions[0].original, original);
+                prop_assert_eq!(
+                    again.stages[0].instructions[0].kind.keyword(),
+                    instruction.kind.keyword()
+                );
+            }
+        }
+    }
+}
+
+#[test]
+fn large_hostile_files_are_read_in_one_pass() {
+    let repeated = |unit: &str| unit.repeat(200_000);
+    for text in [
+        repeated("\\\n"),
+        format!("FROM x\nRUN {}", repeated("a \\\n")),
+        format!("FROM x\nRUN {}", repeated("<<a ")),
+        format!("FROM x\nRUN {}", repeated("\"<<a ")),
+        format!("FROM x\nENV {}", repeated("a=${b:-")),
+        format!("FROM x\nENV {}", repeated("a=b ")),
+        format!("FROM x\nCMD {}", repeated("[")),
+        format!("FROM x\nCMD [{}", repeated("\"a\",")),
+        format!("FROM x\nCOPY {}", repeated("--link ")),
+        format!("FROM x\nONBUILD {}", repeated("ONBUILD ")),
+        format!("FROM x\nRUN --mount={} x", repeated("a,")),
+        repeated("# escape=`\n"),
+        repeated("# a\n"),
+        repeated("FROM x\n"),
+    ] {
+        check_text(&text);
+    }
+}

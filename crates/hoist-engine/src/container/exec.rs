@@ -1,0 +1,223 @@
+//! `exec`: one more process in a running container.
+//!
+//! The caller's own standard streams are handed to the process; no monitor stands between. With a
+//! terminal the caller copies between its own terminal and the container's.
+
+use std::os::fd::{AsFd, OwnedFd};
+
+use hoist_core::{
+    env::{self, EnvSetting},
+    spec::{ConsoleSize, Process, Seccomp},
+};
+use hoist_runtime::{Cgroup, Rootfs, Stdio, Target, user};
+use rustix::{
+    io::Errno,
+    process::{Pid, PidfdFlags, pidfd_open},
+};
+
+use super::Container;
+use crate::{
+    attach::{Streams, pump_terminal},
+    error::EngineError,
+    record::Record,
+    root::{Engine, cgroup_path},
+    rootless,
+    spec::{capabilities, ids},
+    status::State,
+};
+
+/// What to run in a container.
+#[derive(Debug, Clone, Default)]
+pub struct ExecRequest {
+    /// Program and arguments.
+    pub command: Vec<String>,
+    /// Variables, already looked up; they win over the container's.
+    pub env: Vec<EnvSetting>,
+    /// `user[:group]`; the container's when absent.
+    pub user: Option<String>,
+    /// Working directory; the container's when absent.
+    pub working_dir: Option<String>,
+    /// Give it a terminal.
+    pub tty: bool,
+    /// Feed its standard input.
+    pub stdin: bool,
+    /// Do not wait for it.
+    pub detach: bool,
+    /// Size of the terminal.
+    pub size: Option<ConsoleSize>,
+}
+
+impl Engine {
+    /// Run a process in a container and wait for it; its exit code, 128 and the signal's number
+    /// when a signal ended it, 0 for a detached one.
+    ///
+    /// # Errors
+    /// When the container does not run, or the process cannot be started.
+    pub fn exec(
+        &self,
+        container: &Container,
+        request: &ExecRequest,
+        streams: &Streams,
+    ) -> Result<i32, EngineError> {
+        if container.status.state != State::Running {
+            return Err(EngineError::NotRunning(container.record.name.clone()));
+        }
+        if self.settings().rootless {
+            rootless::join(container.status.pid)?;
+        }
+        let process = self.exec_process(container, request)?;
+        let stdio = if request.tty {
+            Stdio::Terminal
+        } else {
+            let null = || {
+                std::fs::OpenOptions::new()
+                    .read(true)
+                    .write(true)
+                    .open("/dev/null")
+                    .map(OwnedFd::from)
+            };
+            let stdin = match &streams.stdin {
+                Some(stdin) if request.stdin && !request.detach => stdin.try_clone(),
+                _ => null(),
+            };
+            let output = |fd: &OwnedFd| {
+                if request.detach {
+                    null()
+                } else {
+                    fd.try_clone()
+                }
+            };
+            let open = || {
+                Ok::<_, std::io::Error>((
+                    stdin?,
+                    output(&streams.stdout)?,
+                    output(&streams.stderr)?,
+                ))
+            };
+            let (stdin, stdout, stderr) = open().map_err(EngineError::system("dup"))?;
+            Stdio::Fds {
+                stdin,
+                stdout,
+                stderr,
+            }
+        };
+        let running = self.enter(container, &process, stdio, false)?;
+        if request.detach {
+            return Ok(0);
+        }
+        if let Some(terminal) = &running.terminal {
+            pump_terminal(terminal.as_fd(), streams)?;
+        }
+        Ok(i32::from(
+            running
+                .wait()
+                .map_err(EngineError::system("waitid"))?
+                .exit_code(),
+        ))
+    }
+
+    /// Start `process` in a running container. With `die_with_parent` it ends with the caller.
+    pub(crate) fn enter(
+        &self,
+        container: &Container,
+        process: &Process,
+        stdio: Stdio,
+        die_with_parent: bool,
+    ) -> Result<hoist_runtime::Container, EngineError> {
+        let gone = || EngineError::NotRunning(container.record.name.clone());
+        let pid = Pid::from_raw(container.status.pid).ok_or_else(gone)?;
+        let pidfd = match pidfd_open(pid, PidfdFlags::empty()) {
+            Ok(pidfd) => pidfd,
+            Err(Errno::SRCH) => return Err(gone()),
+            Err(error) => return Err(EngineError::system("pidfd_open")(error)),
+        };
+        let cgroup = Cgroup::open(&cgroup_path(&container.record.id)).ok();
+        let target = Target {
+            pidfd: pidfd.as_fd(),
+            cgroup: cgroup.as_ref(),
+            rootless: self.settings().rootless,
+            die_with_parent,
+        };
+        Ok(hoist_runtime::exec(
+            target,
+            process,
+            Some(Seccomp::Default),
+            stdio,
+        )?)
+    }
+
+    pub(crate) fn exec_process(
+        &self,
+        container: &Container,
+        request: &ExecRequest,
+    ) -> Result<Process, EngineError> {
+        let record = &container.record;
+        if request.command.is_empty() {
+            return Err(EngineError::invalid(
+                "\"hoist exec\" requires a command to run",
+            ));
+        }
+        let user = request.user.as_deref().unwrap_or(&record.config.user);
+        let rootfs = self.rootfs(record)?;
+        let resolved = resolve_user(&rootfs, user)?;
+        let environment = process_environment(record, &resolved.home, request.tty);
+        let cwd = request
+            .working_dir
+            .as_deref()
+            .unwrap_or(&record.config.working_dir);
+        Ok(Process {
+            terminal: request.tty,
+            console_size: request.size,
+            user: ids(&resolved),
+            args: request.command.clone(),
+            env: env::merge(&environment, &request.env),
+            cwd: if cwd.is_empty() {
+                "/".to_owned()
+            } else {
+                cwd.to_owned()
+            },
+            capabilities: Some(capabilities(resolved.uid)),
+            ..Process::default()
+        })
+    }
+}
+
+/// Ids and home of `user`, from the root's own passwd and group files.
+pub(crate) fn resolve_user(rootfs: &Rootfs, user: &str) -> Result<user::Resolved, EngineError> {
+    let file =
+        |path: &str| Ok::<_, EngineError>(rootfs.read_file(path.as_ref())?.unwrap_or_default());
+    Ok(user::resolve(
+        user,
+        &file("/etc/passwd")?,
+        &file("/etc/group")?,
+    )?)
+}
+
+/// `PATH` where neither image nor request sets one: Docker's.
+const DEFAULT_PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
+
+/// The environment of a container's processes: Docker's defaults, then the configuration's.
+pub(crate) fn process_environment(record: &Record, home: &str, tty: bool) -> Vec<String> {
+    let has = |name: &str| {
+        record
+            .config
+            .env
+            .iter()
+            .any(|pair| pair.split('=').next() == Some(name))
+    };
+    let mut environment = Vec::with_capacity(record.config.env.len() + 4);
+    if !has("PATH") {
+        environment.push(format!("PATH={DEFAULT_PATH}"));
+    }
+    if !has("HOSTNAME") {
+        environment.push(format!("HOSTNAME={}", record.hostname));
+    }
+    if tty && !has("TERM") {
+        environment.push("TERM=xterm".to_owned());
+    }
+    environment.extend(record.config.env.iter().cloned());
+    if !has("HOME") {
+        environment.push(format!("HOME={home}"));
+    }
+    environment
+}

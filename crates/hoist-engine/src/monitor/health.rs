@@ -1,0 +1,218 @@
+//! Health probes: processes beside the container's own, as `hoist_core::health` says when.
+
+use std::{
+    os::fd::{AsFd, BorrowedFd, OwnedFd},
+    time::{Duration, Instant},
+};
+
+use hoist_core::{
+    error::chain,
+    health::{EXIT_CODE_NONE, HealthState, OUTPUT_LENGTH, ProbeResult, command},
+    signal::Signal,
+    time::Timestamp,
+};
+use hoist_runtime::Stdio;
+use hoist_sys::process::{send_signal, try_wait};
+use rustix::{
+    io::Errno,
+    pipe::{PipeFlags, pipe_with},
+};
+
+use crate::{
+    container::{Container, ExecRequest},
+    error::EngineError,
+    record::Record,
+    root::Engine,
+    status::{Health, Probe, Status},
+};
+
+/// Probes one container.
+pub(super) struct Prober {
+    command: Vec<String>,
+    state: HealthState,
+    started: Instant,
+    running: Option<Running>,
+}
+
+/// A probe that has not ended.
+struct Running {
+    process: hoist_runtime::Container,
+    output: OwnedFd,
+    text: Vec<u8>,
+    started: Duration,
+    limit: Duration,
+}
+
+impl Prober {
+    /// `None` when the container has no health check.
+    pub(super) fn new(record: &Record) -> Option<Self> {
+        let check = record.config.healthcheck.as_ref()?;
+        let command = command(check, record.config.shell.as_deref())?;
+        Some(Self {
+            command,
+            state: HealthState::new(check),
+            started: Instant::now(),
+            running: None,
+        })
+    }
+
+    /// The health at the start, and after every probe.
+    pub(super) fn health(&self, started: Timestamp) -> Health {
+        let probe = |result: &ProbeResult| Probe {
+            start: started.after(result.started),
+            end: started.after(result.ended),
+            exit_code: result.exit_code,
+            output: result.output.clone(),
+        };
+        Health {
+            status: self.state.status(),
+            failing_streak: self.state.failing_streak(),
+            log: self.state.log().map(probe).collect(),
+        }
+    }
+
+    /// Descriptors that become ready when the running probe writes or ends.
+    pub(super) fn fds(&self) -> impl Iterator<Item = BorrowedFd<'_>> {
+        self.running
+            .iter()
+            .flat_map(|running| [running.process.pidfd.as_fd(), running.output.as_fd()])
+    }
+
+    /// When to turn at the latest.
+    pub(super) fn deadline(&self) -> Instant {
+        let after = match &self.running {
+            Some(running) => running.started + running.limit,
+            None => self.state.next_probe(self.started.elapsed()),
+        };
+        self.started + after
+    }
+
+    /// End a probe that has ended or takes too long, start one that is due. True when the health
+    /// in `status` has changed.
+    pub(super) fn turn(&mut self, engine: &Engine, record: &Record, status: &mut Status) -> bool {
+        let now = self.started.elapsed();
+        let ended = match &mut self.running {
+            Some(running) => running.result(now),
+            None if self.state.next_probe(now) <= now => self.start(engine, record, status, now),
+            None => None,
+        };
+        let Some(result) = ended else { return false };
+        self.running = None;
+        self.state.record(result);
+        status.health = status.started.map(|started| self.health(started));
+        true
+    }
+
+    /// Start a probe; one that cannot be started has failed at once.
+    fn start(
+        &mut self,
+        engine: &Engine,
+        record: &Record,
+        status: &Status,
+        now: Duration,
+    ) -> Option<ProbeResult> {
+        match launch(engine, record, status, &self.command) {
+            Ok((process, output)) => {
+                let limit = self.state.timeout(now);
+                self.running = Some(Running {
+                    process,
+                    output,
+                    text: Vec::new(),
+                    started: now,
+                    limit,
+                });
+                None
+            }
+            Err(error) => Some(ProbeResult {
+                started: now,
+                ended: self.started.elapsed(),
+                exit_code: EXIT_CODE_NONE,
+                output: chain(&error),
+            }),
+        }
+    }
+}
+
+impl Running {
+    /// How the probe ended, if it has or must.
+    fn result(&mut self, now: Duration) -> Option<ProbeResult> {
+        self.read();
+        let waited = now.saturating_sub(self.started);
+        let exit = try_wait(self.process.pidfd.as_fd());
+        let (exit_code, output) = match exit {
+            Ok(Some(exit)) => {
+                self.read();
+                (
+                    i32::from(exit.exit_code()),
+                    String::from_utf8_lossy(&self.text).into_owned(),
+                )
+            }
+            Ok(None) if waited < self.limit => return None,
+            Ok(None) => {
+                self.kill();
+                let limit = hoist_core::duration::format(self.limit);
+                (
+                    EXIT_CODE_NONE,
+                    format!("Health check exceeded timeout ({limit})"),
+                )
+            }
+            Err(error) => (EXIT_CODE_NONE, error.to_string()),
+        };
+        Some(ProbeResult {
+            started: self.started,
+            ended: now,
+            exit_code,
+            output,
+        })
+    }
+
+    fn kill(&self) {
+        let pidfd = self.process.pidfd.as_fd();
+        // It may have ended by itself this moment, which is as good.
+        drop(send_signal(pidfd, Signal::KILL.number()));
+        drop(hoist_sys::process::wait(pidfd));
+    }
+
+    /// Take what the probe wrote; more than is kept is thrown away, so that it never blocks.
+    fn read(&mut self) {
+        let mut buffer = [0; 4096];
+        loop {
+            match rustix::io::read(&self.output, &mut buffer) {
+                Ok(0) => return,
+                Ok(count) => {
+                    let room = (OUTPUT_LENGTH + 1).saturating_sub(self.text.len());
+                    self.text.extend_from_slice(&buffer[..count.min(room)]);
+                }
+                Err(Errno::INTR) => {}
+                Err(_) => return,
+            }
+        }
+    }
+}
+
+fn launch(
+    engine: &Engine,
+    record: &Record,
+    status: &Status,
+    command: &[String],
+) -> Result<(hoist_runtime::Container, OwnedFd), EngineError> {
+    let container = Container {
+        record: record.clone(),
+        status: status.clone(),
+    };
+    let request = ExecRequest {
+        command: command.to_vec(),
+        ..ExecRequest::default()
+    };
+    let process = engine.exec_process(&container, &request)?;
+    let (ours, theirs) = pipe_with(PipeFlags::CLOEXEC).map_err(EngineError::system("pipe"))?;
+    rustix::io::ioctl_fionbio(&ours, true).map_err(EngineError::system("ioctl"))?;
+    let null = std::fs::File::open("/dev/null").map_err(EngineError::file("open", "/dev/null"))?;
+    let stderr = theirs.try_clone().map_err(EngineError::system("dup"))?;
+    let stdio = Stdio::Fds {
+        stdin: null.into(),
+        stdout: theirs,
+        stderr,
+    };
+    Ok((engine.enter(&container, &process, stdio, true)?, ours))
+}

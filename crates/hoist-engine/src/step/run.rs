@@ -1,0 +1,220 @@
+//! The step itself, in the hidden command: claims, clone, wait, clean-up.
+
+use std::{
+    fs,
+    os::fd::{AsFd, BorrowedFd},
+    path::{Path, PathBuf},
+};
+
+use hoist_core::{
+    ContainerId,
+    signal::Signal,
+    spec::{Mount, NamespaceKind, Process, Spec},
+};
+use hoist_network::{Attach, hosts_file, resolv_conf};
+use hoist_runtime::{Cgroup, Launch, Stdio, create, defaults};
+use hoist_sys::{lock::Lock, process::send_signal};
+use rustix::{
+    event::{PollFd, PollFlags, poll},
+    io::Errno,
+};
+
+use super::{Step, StepExit, stubs::Stubs};
+use crate::{
+    container::resolve_user,
+    error::EngineError,
+    monitor::Claims,
+    request::{Limits, NetworkMode},
+    root::{Engine, cgroup_path, make_dirs},
+    spec::{capabilities, ids, linux},
+};
+
+/// Run the step; `builder` becoming readable or closed means to stop.
+pub(super) fn run(
+    engine: &Engine,
+    id: &ContainerId,
+    step: &Step,
+    streams: Stdio,
+    builder: BorrowedFd<'_>,
+) -> Result<StepExit, EngineError> {
+    let directory = engine.step_dir(id);
+    make_dirs(&directory)?;
+    let lock =
+        Lock::exclusive(&directory.join("lock")).map_err(EngineError::file("lock", &directory))?;
+    let mut claims = Claims::default();
+    let ended = carry_out(engine, id, step, streams, builder, &mut claims);
+    let given = claims.give_back(engine);
+    let removed = fs::remove_dir_all(&directory).map_err(EngineError::file("remove", &directory));
+    drop(lock);
+    let exit = ended?;
+    given?;
+    removed?;
+    Ok(exit)
+}
+
+fn carry_out(
+    engine: &Engine,
+    id: &ContainerId,
+    step: &Step,
+    streams: Stdio,
+    builder: BorrowedFd<'_>,
+    claims: &mut Claims,
+) -> Result<StepExit, EngineError> {
+    let network = network(engine, step);
+    let rootfs = engine.step_rootfs(&step.layers, step.upper.clone(), step.work.clone())?;
+    let files = write_files(engine, id, step, network)?;
+    let user = resolve_user(&rootfs, &step.user)?;
+    let mut env = step.env.clone();
+    if !env.iter().any(|pair| pair.starts_with("HOME=")) {
+        env.push(format!("HOME={}", user.home));
+    }
+    let mut mounts = defaults::mounts();
+    mounts.extend(files);
+    mounts.extend(step.mounts.iter().cloned());
+    let stubs = Stubs::before(engine, &step.layers, &mounts)?;
+    let spec = Spec {
+        oci_version: "1.2.0".to_owned(),
+        process: Process {
+            user: ids(&user),
+            args: step.args.clone(),
+            env,
+            cwd: step.working_dir.clone(),
+            capabilities: Some(capabilities(user.uid)),
+            ..Process::default()
+        },
+        hostname: if network == NetworkMode::Host {
+            String::new()
+        } else {
+            step.hostname.clone()
+        },
+        mounts,
+        linux: linux(network, cgroup_path(id), &Limits::default()),
+        ..Spec::default()
+    };
+    let rootless = engine.settings().rootless;
+    claims.cgroup = match Cgroup::create(
+        &cgroup_path(id),
+        &spec.linux.resources.clone().unwrap_or_default(),
+        !rootless,
+    ) {
+        Ok(cgroup) => Some(cgroup),
+        Err(_) if rootless => None,
+        Err(error) => return Err(error.into()),
+    };
+    let cgroup = claims.cgroup.as_ref();
+    let launch = Launch {
+        spec: &spec,
+        rootfs: &rootfs,
+        stdio: streams,
+        cgroup,
+        rootless,
+        init: false,
+        die_with_parent: true,
+    };
+    let created = create(launch)?;
+    if network == NetworkMode::Bridge {
+        let networks = engine.networks();
+        let netns = created.namespace(NamespaceKind::Network)?;
+        let attach = Attach {
+            container: id,
+            netns: netns.as_fd(),
+            ports: &[],
+        };
+        claims.endpoint = Some(networks.attach(&networks.default_bridge()?, &attach)?);
+    }
+    let container = created.start()?;
+    let code = wait(&container, builder)?;
+    stubs.remove(&step.upper)?;
+    let oom_killed = claims
+        .cgroup
+        .as_ref()
+        .is_some_and(|cgroup| cgroup.oom_kills() > 0);
+    Ok(StepExit { code, oom_killed })
+}
+
+/// An ordinary user has no bridge yet; the host's network serves.
+fn network(engine: &Engine, step: &Step) -> NetworkMode {
+    if engine.settings().rootless && step.network == NetworkMode::Bridge {
+        NetworkMode::Host
+    } else {
+        step.network
+    }
+}
+
+/// Wait for the step, or kill it when the builder wants no more of it.
+fn wait(container: &hoist_runtime::Container, builder: BorrowedFd<'_>) -> Result<i32, EngineError> {
+    loop {
+        let mut fds = [
+            PollFd::new(&container.pidfd, PollFlags::IN),
+            PollFd::from_borrowed_fd(builder, PollFlags::IN),
+        ];
+        match poll(&mut fds, None) {
+            Ok(_) => {}
+            Err(Errno::INTR) => continue,
+            Err(error) => return Err(EngineError::system("poll")(error)),
+        }
+        if !fds[0].revents().is_empty() {
+            return Ok(i32::from(
+                container
+                    .wait()
+                    .map_err(EngineError::system("waitid"))?
+                    .exit_code(),
+            ));
+        }
+        let killed = send_signal(container.pidfd.as_fd(), Signal::KILL.number());
+        killed.map_err(EngineError::system("pidfd_send_signal"))?;
+        container.wait().map_err(EngineError::system("waitid"))?;
+        return Err(EngineError::Cancelled);
+    }
+}
+
+fn write_files(
+    engine: &Engine,
+    id: &ContainerId,
+    step: &Step,
+    network: NetworkMode,
+) -> Result<Vec<Mount>, EngineError> {
+    let directory = engine.step_dir(id);
+    let host = |path: &str| {
+        fs::read(path)
+            .map(|bytes| String::from_utf8_lossy(&bytes).into_owned())
+            .unwrap_or_default()
+    };
+    let resolv = host("/etc/resolv.conf");
+    let files = if network == NetworkMode::Host {
+        [("hosts", host("/etc/hosts")), ("resolv.conf", resolv)]
+    } else {
+        [
+            ("hosts", hosts_file(&step.hostname, None, None, &[])),
+            ("resolv.conf", resolv_conf(&resolv)),
+        ]
+    };
+    let mount = |(name, text): (&str, String)| {
+        let path = directory.join(name);
+        fs::write(&path, text).map_err(EngineError::file("write", &path))?;
+        Ok(bind(path, &Path::new("/etc").join(name)))
+    };
+    files.into_iter().map(mount).collect()
+}
+
+fn bind(source: PathBuf, destination: &Path) -> Mount {
+    Mount {
+        destination: destination.to_owned(),
+        kind: "bind".to_owned(),
+        source: Some(source),
+        options: vec!["bind".to_owned(), "rprivate".to_owned()],
+    }
+}
+
+impl Engine {
+    /// A build step with this id runs.
+    pub(crate) fn step_runs(&self, id: &ContainerId) -> bool {
+        let lock = self.step_dir(id).join("lock");
+        lock.exists() && Lock::try_shared(&lock).is_ok_and(|free| free.is_none())
+    }
+
+    /// Live state of a build step.
+    pub(crate) fn step_dir(&self, id: &ContainerId) -> PathBuf {
+        self.settings().run.join("steps").join(id.as_str())
+    }
+}

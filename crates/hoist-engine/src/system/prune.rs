@@ -1,0 +1,157 @@
+//! `system prune`: what nothing uses goes.
+
+use std::fs;
+
+use hoist_core::{ContainerId, Digest};
+use hoist_store::Removal;
+
+use super::usage::directory_size;
+use crate::{
+    container::{Container, RemoveOptions},
+    error::EngineError,
+    root::Engine,
+    status::State,
+};
+
+/// What to prune. Containers that do not run, images without a name, idle networks and whatever a
+/// crash left behind always go.
+#[derive(Debug, Clone, Default)]
+pub struct PruneRequest {
+    /// Also images with a name that no container uses.
+    pub all_images: bool,
+    /// Also anonymous volumes that no container uses.
+    pub volumes: bool,
+    /// Layers that the build cache is to keep; the others go.
+    pub kept_layers: Vec<Digest>,
+    /// Labels that a container or image must have, `name` or `name=value`.
+    pub labels: Vec<String>,
+}
+
+/// What was pruned.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Pruned {
+    /// Containers.
+    pub containers: Vec<ContainerId>,
+    /// Images and their names.
+    pub images: Vec<Removal>,
+    /// Volumes.
+    pub volumes: Vec<String>,
+    /// Networks whose bridge was taken down; it comes back with the next container.
+    pub networks: Vec<String>,
+    /// Bytes that were freed.
+    pub space: u64,
+}
+
+impl Engine {
+    /// Remove what nothing uses.
+    ///
+    /// # Errors
+    /// When something cannot be removed; what was removed before stays removed.
+    pub fn prune(&self, request: &PruneRequest) -> Result<Pruned, EngineError> {
+        let mut pruned = Pruned::default();
+        self.prune_containers(request, &mut pruned)?;
+        if request.volumes {
+            self.prune_volumes(&mut pruned)?;
+        }
+        self.prune_images(request, &mut pruned)?;
+        self.prune_network(&mut pruned)?;
+        self.sweep()?;
+        Ok(pruned)
+    }
+
+    fn prune_containers(
+        &self,
+        request: &PruneRequest,
+        pruned: &mut Pruned,
+    ) -> Result<(), EngineError> {
+        for container in self.containers()? {
+            let idle = container.status.state != State::Running;
+            if !idle || !has_labels(&container.record.config.labels, &request.labels) {
+                continue;
+            }
+            pruned.space += directory_size(&self.container_dir(&container.record.id))?;
+            self.remove(&container, RemoveOptions::default())?;
+            pruned.containers.push(container.record.id);
+        }
+        Ok(())
+    }
+
+    fn prune_volumes(&self, pruned: &mut Pruned) -> Result<(), EngineError> {
+        let used = self.used_volumes()?;
+        for volume in self
+            .volumes()?
+            .into_iter()
+            .filter(|volume| volume.anonymous && !used.contains(&volume.name))
+        {
+            pruned.space += directory_size(&self.volume_data(&volume.name))?;
+            self.remove_volume(&volume.name)?;
+            pruned.volumes.push(volume.name);
+        }
+        Ok(())
+    }
+
+    fn prune_images(&self, request: &PruneRequest, pruned: &mut Pruned) -> Result<(), EngineError> {
+        let users = self.image_users()?;
+        for summary in self.store().images()? {
+            let nameless = summary.references.is_empty();
+            let unused = !users.contains_key(&summary.id);
+            if unused
+                && (nameless || request.all_images)
+                && has_labels(&summary.labels, &request.labels)
+            {
+                pruned.images.extend(self.remove_image(
+                    &summary.id.to_string(),
+                    true,
+                    &request.kept_layers,
+                )?);
+            }
+        }
+        let in_use: Vec<Digest> = users.into_keys().collect();
+        pruned.space += self
+            .store()
+            .collect_garbage(&in_use, &request.kept_layers)?
+            .bytes;
+        Ok(())
+    }
+
+    fn prune_network(&self, pruned: &mut Pruned) -> Result<(), EngineError> {
+        if self.settings().rootless {
+            return Ok(());
+        }
+        let networks = self.networks();
+        let running = self.containers()?;
+        let alive = |id: &ContainerId| {
+            self.step_runs(id)
+                || running.iter().any(|Container { record, status }| {
+                    record.id == *id && status.state == State::Running
+                })
+        };
+        networks.sweep(&alive)?;
+        if networks.remove_idle()? {
+            pruned.networks.push("bridge".to_owned());
+        }
+        Ok(())
+    }
+
+    /// Directories of containers that a crash left: removals that did not finish, creations that
+    /// never got their record, live state of containers that are gone.
+    fn sweep(&self) -> Result<(), EngineError> {
+        let directory = self.containers_dir();
+        let Ok(entries) = fs::read_dir(&directory) else {
+            return Ok(());
+        };
+        for entry in entries.flatten() {
+            if entry.file_name().to_string_lossy().starts_with(".removed-") {
+                crate::container::remove_tree(&entry.path())?;
+            }
+        }
+        Ok(())
+    }
+}
+
+fn has_labels(labels: &std::collections::BTreeMap<String, String>, wanted: &[String]) -> bool {
+    wanted.iter().all(|label| match label.split_once('=') {
+        Some((name, value)) => labels.get(name).is_some_and(|have| have == value),
+        None => labels.contains_key(label),
+    })
+}

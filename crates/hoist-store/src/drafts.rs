@@ -1,0 +1,329 @@
+//! Layers in the making.
+//!
+//! Each process that makes layers has one directory below `drafts/`, and a lock in it as long as
+//! it lives. Whoever gets that lock knows that the process is gone and may remove what it left.
+
+use std::{
+    io,
+    path::{Path, PathBuf},
+    sync::{
+        Arc, PoisonError,
+        atomic::{AtomicU64, Ordering},
+    },
+};
+
+use hoist_core::{Digest, Digester};
+use hoist_sys::{atomic::Durability, lock::Lock, tree};
+use rustix::fs::{CWD, Mode, OFlags, RenameFlags};
+
+use crate::{
+    archive,
+    error::{Result, StoreError},
+    layer::{Layer, LayerRecord},
+    layer_tar::{self, Failure},
+    layout::{LAYER_RECORD, Layout, TREE, WORK, digest_of_name},
+    store::{Store, write_record},
+    unpack::unpack,
+};
+
+/// What one process is making. Removed with everything in it on drop.
+pub(crate) struct Session {
+    directory: PathBuf,
+    next: AtomicU64,
+    _lock: Lock,
+}
+
+impl Session {
+    /// Claim a directory. The store lock must be held, so that nobody sweeps it before it is
+    /// locked.
+    fn begin(layout: &Layout) -> Result<Self> {
+        let mut number = 0_u64;
+        loop {
+            let name = format!("{}-{number}", std::process::id());
+            let directory = layout.drafts().join(name);
+            match std::fs::create_dir(&directory) {
+                Ok(()) => {
+                    let path = directory.join("lock");
+                    let lock = Lock::exclusive(&path).map_err(StoreError::file("lock", &path))?;
+                    let keeps = directory.join("keeps");
+                    make_directory(&keeps)?;
+                    return Ok(Self {
+                        directory,
+                        next: AtomicU64::new(0),
+                        _lock: lock,
+                    });
+                }
+                Err(error) if error.kind() == io::ErrorKind::AlreadyExists => number += 1,
+                Err(error) => {
+                    return Err(StoreError::file("make the directory", &directory)(error));
+                }
+            }
+        }
+    }
+
+    /// A path in the session that nothing has yet.
+    pub(crate) fn free_path(&self) -> PathBuf {
+        let number = self.next.fetch_add(1, Ordering::Relaxed);
+        self.directory.join(number.to_string())
+    }
+
+    /// Say that this process relies on a layer or an image.
+    pub(crate) fn keep(&self, digest: &Digest) -> Result<()> {
+        let path = self.directory.join("keeps").join(digest.hex());
+        let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::CLOEXEC;
+        rustix::fs::open(&path, flags, Mode::RUSR | Mode::WUSR)
+            .map(drop)
+            .map_err(StoreError::file("create", &path))
+    }
+}
+
+impl Drop for Session {
+    fn drop(&mut self) {
+        // What cannot be removed now is swept later, as after a crash.
+        let _ = tree::remove(&self.directory);
+    }
+}
+
+/// A session whose process is gone; its lock is ours.
+pub(crate) struct DeadSession {
+    directory: PathBuf,
+    _lock: Lock,
+}
+
+impl DeadSession {
+    pub(crate) fn remove(self) -> Result<()> {
+        tree::remove(&self.directory).map_err(StoreError::file("remove", &self.directory))
+    }
+}
+
+/// What is below `drafts/`.
+#[derive(Default)]
+pub(crate) struct Sessions {
+    pub(crate) dead: Vec<DeadSession>,
+    /// Layers and images that living processes rely on.
+    pub(crate) kept: Vec<Digest>,
+}
+
+/// Look at all sessions. The store lock must be held exclusively.
+pub(crate) fn sessions(layout: &Layout) -> Result<Sessions> {
+    let mut sessions = Sessions::default();
+    for directory in list(&layout.drafts())? {
+        let path = directory.join("lock");
+        match Lock::try_exclusive(&path) {
+            Ok(Some(lock)) => sessions.dead.push(DeadSession {
+                directory,
+                _lock: lock,
+            }),
+            Ok(None) => {
+                let keeps = list(&directory.join("keeps"))?;
+                let digests = keeps.iter().filter_map(|path| digest_of_name(path));
+                sessions.kept.extend(digests);
+            }
+            // It ended, or somebody removes it, since the list was made.
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+            Err(error) => return Err(StoreError::file("lock", &path)(error)),
+        }
+    }
+    Ok(sessions)
+}
+
+/// The paths in a directory; none when there is no such directory.
+pub(crate) fn list(directory: &Path) -> Result<Vec<PathBuf>> {
+    let failed = StoreError::file("list", directory);
+    let read = || -> io::Result<Vec<PathBuf>> {
+        std::fs::read_dir(directory)?
+            .map(|entry| entry.map(|entry| entry.path()))
+            .collect()
+    };
+    match read() {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(Vec::new()),
+        result => result.map_err(failed),
+    }
+}
+
+fn make_directory(path: &Path) -> Result<()> {
+    std::fs::create_dir(path).map_err(StoreError::file("make the directory", path))
+}
+
+/// A layer in the making: fill [`path`](Self::path), then [`commit`](Self::commit). Dropped, it
+/// leaves nothing behind.
+#[derive(Debug)]
+pub struct LayerDraft {
+    store: Store,
+    directory: PathBuf,
+    tree: PathBuf,
+    work: PathBuf,
+    /// The directory became a layer, or is to be removed by somebody else.
+    moved: bool,
+}
+
+impl LayerDraft {
+    /// The directory that becomes the layer, in overlay form: the upper directory of an overlay,
+    /// or written directly. It begins empty, with mode 0755; where it is an upper directory, its
+    /// owner, mode and attributes are those of the merged root.
+    #[must_use]
+    pub fn path(&self) -> &Path {
+        &self.tree
+    }
+
+    /// An empty directory on the same file system: the working directory of that overlay. Mount
+    /// with `redirect_dir=off` and `metacopy=off`, so that the layer depends on no other.
+    #[must_use]
+    pub fn work(&self) -> &Path {
+        &self.work
+    }
+
+    /// Make the layer: its diff id is the digest of its deterministic archive. Whatever was
+    /// mounted over the draft must be unmounted. Where the store has that layer already, the draft
+    /// is dropped and the layer returned.
+    ///
+    /// The layer is kept from garbage collection as long as the store value lives, and reaches the
+    /// disk for certain with [`Store::sync`].
+    ///
+    /// # Errors
+    /// [`StoreError::Unrepresentable`] for a file that cannot be in an archive of a layer;
+    /// [`StoreError::File`]. The draft is gone then.
+    pub fn commit(mut self) -> Result<Layer> {
+        tree::remove(&self.work).map_err(StoreError::file("remove", &self.work))?;
+        let mut digester = Digester::new();
+        let totals =
+            layer_tar::write(open(&self.tree)?, &self.tree, &mut digester).map_err(|failure| {
+                match failure {
+                    Failure::Tree(error) => error,
+                    Failure::Output(error) => StoreError::file("digest", &self.tree)(error),
+                }
+            })?;
+        let diff_id = digester.finish();
+        let record = LayerRecord::fresh(&self.store, totals.size);
+        write_record(
+            &self.directory.join(LAYER_RECORD),
+            &record,
+            Durability::Volatile,
+        )?;
+        let session = self.store.session()?;
+        let hold = self.store.hold()?;
+        session.keep(&diff_id)?;
+        if self.publish(&diff_id)? {
+            self.store.note_unsynced_layer(diff_id);
+            return self.store.layer(&diff_id);
+        }
+        match self.store.layer(&diff_id) {
+            Err(StoreError::Unfinished { .. } | StoreError::Damaged { .. }) => drop(hold),
+            layer => return layer,
+        }
+        self.replace(&diff_id)
+    }
+
+    /// Move the draft to its place among the layers; false when that is taken.
+    fn publish(&mut self, diff_id: &Digest) -> Result<bool> {
+        let place = self.store.layout().layer(diff_id);
+        let flags = RenameFlags::NOREPLACE;
+        match rustix::fs::renameat_with(CWD, &self.directory, CWD, &place, flags) {
+            Ok(()) => {
+                self.moved = true;
+                Ok(true)
+            }
+            Err(rustix::io::Errno::EXIST | rustix::io::Errno::NOTEMPTY) => Ok(false),
+            Err(error) => Err(StoreError::file("create", &place)(error)),
+        }
+    }
+
+    /// Take the place of a layer that a crash of the machine left unfinished.
+    fn replace(&mut self, diff_id: &Digest) -> Result<Layer> {
+        let exclusive = self.store.exclusive()?;
+        let existing = self.store.layer(diff_id);
+        if let Err(StoreError::Unfinished { .. } | StoreError::Damaged { .. }) = existing {
+            let place = self.store.layout().layer(diff_id);
+            let aside = self.store.session()?.free_path();
+            std::fs::rename(&place, &aside).map_err(StoreError::file("replace", &place))?;
+            self.publish(diff_id)?;
+            self.store.note_unsynced_layer(*diff_id);
+            drop(exclusive);
+            tree::remove(&aside).map_err(StoreError::file("remove", &aside))?;
+        }
+        self.store.layer(diff_id)
+    }
+}
+
+impl Drop for LayerDraft {
+    fn drop(&mut self) {
+        if !self.moved {
+            // What cannot be removed now goes with the session.
+            let _ = tree::remove(&self.directory);
+        }
+    }
+}
+
+fn open(path: &Path) -> Result<std::os::fd::OwnedFd> {
+    let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+    rustix::fs::open(path, flags, Mode::empty()).map_err(StoreError::file("open", path))
+}
+
+impl Store {
+    /// Begin a new layer.
+    ///
+    /// # Errors
+    /// [`StoreError::ReadOnly`], [`StoreError::File`].
+    pub fn begin_layer(&self) -> Result<LayerDraft> {
+        let directory = self.session()?.free_path();
+        let draft = LayerDraft {
+            store: self.clone(),
+            tree: directory.join(TREE),
+            work: directory.join(WORK),
+            directory,
+            moved: false,
+        };
+        for path in [&draft.directory, &draft.tree, &draft.work] {
+            make_directory(path)?;
+        }
+        // Whatever the umask of the process is.
+        let mode = std::os::unix::fs::PermissionsExt::from_mode(0o755);
+        std::fs::set_permissions(&draft.tree, mode)
+            .map_err(StoreError::file("set the mode of", &draft.tree))?;
+        Ok(draft)
+    }
+
+    /// Unpack an archive, plain or compressed by gzip, as a layer.
+    ///
+    /// The archive may be hostile: nothing outside the layer is read or written. Its diff id is
+    /// that of the deterministic archive of the unpacked tree, whatever order, times below a
+    /// second or user names the given one has.
+    ///
+    /// # Errors
+    /// [`StoreError::Archive`], [`StoreError::Input`], [`StoreError::Entry`] and
+    /// [`StoreError::Unpack`], which name the place or the entry; then as
+    /// [`LayerDraft::commit`]. Nothing is left behind.
+    pub fn import_tar(&self, reader: impl io::Read) -> Result<Layer> {
+        let draft = self.begin_layer()?;
+        let mut archive = archive::Reader::new(archive::decompressed(reader)?);
+        let root = open(&draft.tree)?;
+        let root = std::os::fd::AsFd::as_fd(&root);
+        unpack(&mut archive, root, &draft.tree, self.overlay_xattrs())?;
+        draft.commit()
+    }
+
+    /// The session of this process, begun now if it has none. Sweeps what dead ones left, if
+    /// nobody is in the way.
+    pub(crate) fn session(&self) -> Result<Arc<Session>> {
+        let mut session = self
+            .inner
+            .session
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
+        if let Some(session) = &*session {
+            return Ok(Arc::clone(session));
+        }
+        if let Some(exclusive) = self.try_exclusive()? {
+            let dead = sessions(self.layout())?.dead;
+            drop(exclusive);
+            for session in dead {
+                session.remove()?;
+            }
+        }
+        let hold = self.hold()?;
+        let begun = Arc::new(Session::begin(self.layout())?);
+        drop(hold);
+        *session = Some(Arc::clone(&begun));
+        Ok(begun)
+    }
+}

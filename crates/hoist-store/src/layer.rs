@@ -1,0 +1,171 @@
+//! Finished layers.
+
+use std::{io::Write, path::PathBuf};
+
+use hoist_core::{Digest, Digester};
+use hoist_sys::atomic::Durability;
+use rustix::fs::{Mode, OFlags};
+use serde::{Deserialize, Serialize};
+
+use crate::{
+    error::{Result, StoreError},
+    layer_tar::{self, Failure},
+    layout::{LAYER_RECORD, TREE},
+    store::{Store, read_record, write_record},
+};
+
+/// A layer in the store.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Layer {
+    /// The digest of the layer's deterministic archive.
+    pub diff_id: Digest,
+    /// The directory in overlay form: a lower directory of an overlay, never to be written.
+    pub path: PathBuf,
+    /// Bytes of content in its files.
+    pub size: u64,
+}
+
+/// `layer.json`.
+#[derive(Debug, Serialize, Deserialize)]
+pub(crate) struct LayerRecord {
+    pub(crate) size: u64,
+    /// The boot in which it was written, until a sync has confirmed it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) unsynced: Option<String>,
+}
+
+impl LayerRecord {
+    /// The record of a layer that was written just now.
+    pub(crate) fn fresh(store: &Store, size: u64) -> Self {
+        Self {
+            size,
+            unsynced: Some(store.boot().to_owned()),
+        }
+    }
+
+    pub(crate) fn read(store: &Store, diff_id: &Digest) -> Result<Self> {
+        let path = store.layout().layer(diff_id).join(LAYER_RECORD);
+        match read_record::<Self>(&path) {
+            Ok(record) if store.is_lost(record.unsynced.as_deref()) => {
+                Err(StoreError::Unfinished {
+                    what: format!("layer {diff_id}"),
+                })
+            }
+            Err(error) if error.is_absent() => Err(StoreError::NoSuchLayer(*diff_id)),
+            result => result,
+        }
+    }
+
+    /// Say that the layer has reached the disk; one that is gone meanwhile needs no word.
+    pub(crate) fn confirm(store: &Store, diff_id: &Digest) -> Result<()> {
+        let path = store.layout().layer(diff_id).join(LAYER_RECORD);
+        let mut record = match Self::read(store, diff_id) {
+            Err(StoreError::NoSuchLayer(_)) => return Ok(()),
+            result => result?,
+        };
+        if record.unsynced.take().is_none() {
+            return Ok(());
+        }
+        write_record(&path, &record, Durability::Volatile)
+    }
+}
+
+impl Store {
+    /// A layer by its diff id.
+    ///
+    /// # Errors
+    /// [`StoreError::NoSuchLayer`]; [`StoreError::Unfinished`] when the machine went down before
+    /// it had reached the disk. Both are of the kind "not found".
+    pub fn layer(&self, diff_id: &Digest) -> Result<Layer> {
+        let record = LayerRecord::read(self, diff_id)?;
+        Ok(self.layer_of(*diff_id, record.size))
+    }
+
+    /// Whether the store has a layer, whole.
+    ///
+    /// # Errors
+    /// [`StoreError::File`] when it cannot be told.
+    pub fn has_layer(&self, diff_id: &Digest) -> Result<bool> {
+        match LayerRecord::read(self, diff_id) {
+            Ok(_) => Ok(true),
+            Err(
+                StoreError::NoSuchLayer(_)
+                | StoreError::Unfinished { .. }
+                | StoreError::Damaged { .. },
+            ) => Ok(false),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// A layer that nobody may sweep as long as this store value lives: for work that finds a
+    /// layer now and names it in an image later.
+    ///
+    /// # Errors
+    /// As [`layer`](Self::layer).
+    pub fn keep_layer(&self, diff_id: &Digest) -> Result<Layer> {
+        let session = self.session()?;
+        let hold = self.hold()?;
+        let layer = self.layer(diff_id)?;
+        session.keep(diff_id)?;
+        drop(hold);
+        Ok(layer)
+    }
+
+    /// Write the deterministic archive of a layer; its digest is the diff id.
+    ///
+    /// # Errors
+    /// [`StoreError::Output`] when `output` fails; [`StoreError::Damaged`] when the directory is
+    /// no longer what the layer was; as [`layer`](Self::layer).
+    pub fn write_tar(&self, diff_id: &Digest, output: impl Write) -> Result<()> {
+        let layer = self.layer(diff_id)?;
+        let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+        let root = rustix::fs::open(&layer.path, flags, Mode::empty())
+            .map_err(StoreError::file("open", &layer.path))?;
+        let mut digested = Digested {
+            output,
+            digester: Digester::new(),
+        };
+        let written = layer_tar::write(root, &layer.path, &mut digested);
+        written.map_err(|failure| match failure {
+            Failure::Tree(error) => error,
+            Failure::Output(source) => StoreError::Output {
+                layer: *diff_id,
+                source,
+            },
+        })?;
+        let found = digested.digester.finish();
+        if found == *diff_id {
+            return Ok(());
+        }
+        Err(StoreError::damaged(
+            &layer.path,
+            &format!("its archive has the digest {found}"),
+        ))
+    }
+
+    pub(crate) fn layer_of(&self, diff_id: Digest, size: u64) -> Layer {
+        Layer {
+            path: self.layout().layer(&diff_id).join(TREE),
+            diff_id,
+            size,
+        }
+    }
+}
+
+/// An output that knows the digest of what went through.
+struct Digested<W> {
+    output: W,
+    digester: Digester,
+}
+
+impl<W: Write> Write for Digested<W> {
+    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+        let count = self.output.write(bytes)?;
+        self.digester.update(&bytes[..count]);
+        Ok(count)
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        self.output.flush()
+    }
+}

@@ -1,0 +1,123 @@
+//! Where everything lies below the root of the store.
+//!
+//! ```text
+//! $HOIST_ROOT/
+//!   format.json                     version and features (format.rs)
+//!   lock                            the store lock (lock order: below)
+//!   blobs/sha256/<hex>              content named by its digest: image configurations
+//!   images/<hex>.json               one image: its layers with their sizes, what listings show
+//!   names/<domain>/<path…>/         one repository
+//!     _tags/<tag>                   one reference: which image it means
+//!     _digests/<hex>
+//!   layers/<hex of the diff id>/    one layer
+//!     layer.json                    its size, and whether it has reached the disk
+//!     tree/                         the directory in overlay form
+//!   drafts/<pid>-<number>/          what one process is making; gone with it
+//!     lock                          held as long as that process lives
+//!     keeps/<hex>                   layers and images that it relies on: nobody may sweep them
+//!     <number>/{tree,work}/         a layer in the making
+//! ```
+//!
+//! A component of a repository's path never begins with `_`, so `_tags` and `_digests` are free.
+//!
+//! **Locks.** `lock` is held shared by whoever adds something that others may refer to, and
+//! exclusively by whoever takes something away. `drafts/*/lock` comes after it. Reading takes no
+//! lock: what is found was whole, and what has just been removed is not found.
+//!
+//! **Order.** What refers comes last when adding (layers, blob, image, name) and first when
+//! removing; so a crash leaves at most things that nothing refers to.
+
+use std::path::{Path, PathBuf};
+
+use hoist_core::{Digest, Reference};
+
+/// Paths below the root of a store.
+#[derive(Debug)]
+pub(crate) struct Layout {
+    root: PathBuf,
+}
+
+impl Layout {
+    pub(crate) const fn new(root: PathBuf) -> Self {
+        Self { root }
+    }
+
+    pub(crate) fn root(&self) -> &Path {
+        &self.root
+    }
+
+    pub(crate) fn format(&self) -> PathBuf {
+        self.root.join("format.json")
+    }
+
+    pub(crate) fn lock(&self) -> PathBuf {
+        self.root.join("lock")
+    }
+
+    pub(crate) fn blobs(&self) -> PathBuf {
+        self.root.join("blobs/sha256")
+    }
+
+    pub(crate) fn blob(&self, digest: &Digest) -> PathBuf {
+        self.blobs().join(digest.hex())
+    }
+
+    pub(crate) fn images(&self) -> PathBuf {
+        self.root.join("images")
+    }
+
+    pub(crate) fn image(&self, id: &Digest) -> PathBuf {
+        self.root.join(format!("images/{}.json", id.hex()))
+    }
+
+    pub(crate) fn names(&self) -> PathBuf {
+        self.root.join("names")
+    }
+
+    /// The file of a reference; `None` when it has neither tag nor digest.
+    pub(crate) fn name(&self, reference: &Reference) -> Option<PathBuf> {
+        let repository = self.names().join(reference.domain()).join(reference.path());
+        // A digest says more than a tag beside it.
+        match (reference.digest(), reference.tag()) {
+            (Some(digest), _) => Some(repository.join("_digests").join(digest.hex())),
+            (None, Some(tag)) => Some(repository.join("_tags").join(tag)),
+            (None, None) => None,
+        }
+    }
+
+    pub(crate) fn layers(&self) -> PathBuf {
+        self.root.join("layers")
+    }
+
+    pub(crate) fn layer(&self, diff_id: &Digest) -> PathBuf {
+        self.layers().join(diff_id.hex())
+    }
+
+    pub(crate) fn drafts(&self) -> PathBuf {
+        self.root.join("drafts")
+    }
+
+    /// The directories of an empty store.
+    pub(crate) fn directories(&self) -> [PathBuf; 5] {
+        [
+            self.blobs(),
+            self.images(),
+            self.names(),
+            self.layers(),
+            self.drafts(),
+        ]
+    }
+}
+
+/// The directory in overlay form within a layer or draft.
+pub(crate) const TREE: &str = "tree";
+/// The working directory of overlayfs within a draft.
+pub(crate) const WORK: &str = "work";
+/// The record within a layer.
+pub(crate) const LAYER_RECORD: &str = "layer.json";
+
+/// The digest that a file is named after: `<hex>` or `<hex>.json`.
+pub(crate) fn digest_of_name(path: &Path) -> Option<Digest> {
+    let name = path.file_name()?.to_str()?;
+    Digest::from_hex(name.strip_suffix(".json").unwrap_or(name)).ok()
+}

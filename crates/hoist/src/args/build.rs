@@ -1,0 +1,46 @@
+//! The flags of `build`.
+
+use std::path::PathBuf;
+
+use hoist_core::Reference;
+use hoist_engine::request::NetworkMode;
+
+use super::value;
+
+/// `build`.
+#[derive(Debug, clap::Args)]
+pub(crate) struct BuildFlags {
+    /// Name and optionally a tag (format: "name:tag")
+    #[arg(short, long, value_name = "name", value_parser = value::tag)]
+    pub(crate) tag: Vec<Reference>,
+    /// Name of the Dockerfile (default: "PATH/Dockerfile"; "-" reads it from STDIN)
+    #[arg(short, long, value_name = "file")]
+    pub(crate) file: Option<PathBuf>,
+    /// Set build-time variables; a name alone takes the value from here
+    #[arg(long, value_name = "list", value_parser = value::env)]
+    pub(crate) build_arg: Vec<String>,
+    /// Set the target build stage to build
+    #[arg(long, value_name = "stage")]
+    pub(crate) target: Option<String>,
+    /// Set metadata for the image
+    #[arg(long, value_name = "list", value_parser = value::label)]
+    pub(crate) label: Vec<String>,
+    /// Do not use the cache when building the image
+    #[arg(long)]
+    pub(crate) no_cache: bool,
+    /// Network of RUN instructions ("default", "none", "host")
+    #[arg(long, value_name = "network", value_parser = value::build_network)]
+    pub(crate) network: Option<NetworkMode>,
+    /// Set target platform for build (os/arch[/variant])
+    #[arg(long, value_name = "platform", value_parser = value::platform)]
+    pub(crate) platform: Option<hoist_core::Platform>,
+    /// Write the image ID to the file
+    #[arg(long, value_name = "file")]
+    pub(crate) iidfile: Option<PathBuf>,
+    /// Set type of progress output ("auto", "tty", "plain", "quiet")
+    #[arg(long, value_name = "string", value_parser = value::progress)]
+    pub(crate) progress: Option<crate::ui::progress::Style>,
+    /// Suppress the build output and print image ID on success
+    #[arg(short, long)]
+    pub(crate) quiet: bool,
+}

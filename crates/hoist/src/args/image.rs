@@ -1,0 +1,44 @@
+//! The flags of `rmi`, `history` and `import`.
+
+use super::value;
+
+/// `rmi`.
+#[derive(Debug, clap::Args)]
+pub(crate) struct RmiFlags {
+    /// Force removal of the image
+    #[arg(short, long)]
+    pub(crate) force: bool,
+}
+
+/// `history`.
+#[derive(Debug, clap::Args)]
+pub(crate) struct HistoryFlags {
+    /// Format output using a Go template: "table", "table TEMPLATE", "json" or TEMPLATE
+    #[arg(long, value_name = "string")]
+    pub(crate) format: Option<String>,
+    /// Print sizes and dates in human readable format (default true)
+    #[arg(short = 'H', long, num_args = 0..=1, require_equals = true,
+        default_value = "true", default_missing_value = "true",
+        value_parser = value::boolean, action = clap::ArgAction::Set)]
+    pub(crate) human: bool,
+    /// Don't truncate output
+    #[arg(long)]
+    pub(crate) no_trunc: bool,
+    /// Only show image IDs
+    #[arg(short, long)]
+    pub(crate) quiet: bool,
+}
+
+/// `import`.
+#[derive(Debug, clap::Args)]
+pub(crate) struct ImportFlags {
+    /// Apply Dockerfile instruction to the created image
+    #[arg(short, long, value_name = "list")]
+    pub(crate) change: Vec<String>,
+    /// Set commit message for imported image
+    #[arg(short, long, value_name = "string")]
+    pub(crate) message: Option<String>,
+    /// Set platform of the imported image (os/arch[/variant])
+    #[arg(long, value_name = "string", value_parser = value::platform)]
+    pub(crate) platform: Option<hoist_core::Platform>,
+}

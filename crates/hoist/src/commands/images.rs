@@ -1,0 +1,240 @@
+//! `images`: the list of images.
+
+use std::{cmp::Reverse, process::ExitCode, time::SystemTime};
+
+use hoist_core::{Reference, duration, time::Timestamp, units};
+use hoist_engine::{Engine, EngineError};
+use hoist_store::ImageSummary;
+
+use crate::{
+    args::{filter::Filters, list::ImagesFlags, pattern},
+    cli::Call,
+    error::CliError,
+    format::{self, Listing, Row},
+    settings, ui,
+};
+
+const NONE: &str = "<none>";
+const KEYS: &[&str] = &["before", "dangling", "label", "reference", "since"];
+const COLUMNS: &[&str] = &["Repository", "Tag", "ID", "CreatedSince", "Size"];
+const COLUMNS_WITH_DIGEST: &[&str] = &["Repository", "Tag", "Digest", "ID", "CreatedSince", "Size"];
+pub(super) const HEADINGS: &[(&str, &str)] = &[
+    ("Repository", "REPOSITORY"),
+    ("Tag", "TAG"),
+    ("Digest", "DIGEST"),
+    ("ID", "IMAGE ID"),
+    ("CreatedSince", "CREATED"),
+    ("CreatedAt", "CREATED AT"),
+    ("Size", "SIZE"),
+    ("VirtualSize", "SIZE"),
+    ("SharedSize", "SHARED SIZE"),
+    ("UniqueSize", "UNIQUE SIZE"),
+    ("Containers", "CONTAINERS"),
+];
+
+/// `images [OPTIONS] [REPOSITORY[:TAG]]`.
+pub(crate) fn images(
+    call: &Call<'_>,
+    flags: &ImagesFlags,
+    words: &[String],
+) -> Result<ExitCode, CliError> {
+    let engine = call.engine()?;
+    let chosen = chosen(&engine, flags, words.first().map(String::as_str))?;
+    if flags.quiet {
+        let id = |image: &Chosen| format::image_id(&image.summary.id, flags.no_trunc);
+        let mut ids: Vec<String> = chosen.iter().map(id).collect();
+        ids.dedup();
+        ui::out(&ids.into_iter().map(|id| id + "\n").collect::<String>())?;
+        return Ok(ExitCode::SUCCESS);
+    }
+    let now = SystemTime::now().into();
+    let rows: Vec<Row> = chosen
+        .iter()
+        .flat_map(|image| {
+            image
+                .names
+                .iter()
+                .map(move |name| row(&image.summary, name.as_ref(), now, flags.no_trunc))
+        })
+        .collect();
+    let columns = if flags.digests {
+        COLUMNS_WITH_DIGEST
+    } else {
+        COLUMNS
+    };
+    ui::out(
+        &Listing {
+            headings: HEADINGS,
+            columns,
+        }
+        .render(&rows, flags.format.as_deref())?,
+    )?;
+    Ok(ExitCode::SUCCESS)
+}
+
+/// An image and those of its names that were asked for; `None` is the row of a nameless one.
+struct Chosen {
+    summary: ImageSummary,
+    names: Vec<Option<Reference>>,
+}
+
+fn chosen(
+    engine: &Engine,
+    flags: &ImagesFlags,
+    word: Option<&str>,
+) -> Result<Vec<Chosen>, CliError> {
+    let filters = Filters::checked(&flags.filter, KEYS).map_err(CliError::invalid)?;
+    let dangling = dangling(&filters)?;
+    let created = |key| match filters.values(key).last() {
+        None => Ok(None),
+        Some(name) => created_of(engine, name).map(Some),
+    };
+    let (before, since) = (created("before")?, created("since")?);
+    let mut images = engine.store().images().map_err(EngineError::from)?;
+    images.sort_by_key(|image| (Reverse(moment(image)), image.id));
+    let mut chosen = Vec::new();
+    for summary in images {
+        let nameless = summary.references.is_empty();
+        let fits = dangling.is_none_or(|dangling| dangling == nameless)
+            && filters.labels(&summary.labels)
+            && before.is_none_or(|before| moment(&summary) < before)
+            && since.is_none_or(|since| moment(&summary) > since);
+        if !fits {
+            continue;
+        }
+        let names = shown_names(&summary, word, &filters);
+        if !names.is_empty() {
+            chosen.push(Chosen { summary, names });
+        }
+    }
+    Ok(chosen)
+}
+
+fn shown_names(
+    summary: &ImageSummary,
+    word: Option<&str>,
+    filters: &Filters<'_>,
+) -> Vec<Option<Reference>> {
+    if summary.references.is_empty() {
+        let asked = word.is_some() || filters.has("reference");
+        return if asked { Vec::new() } else { vec![None] };
+    }
+    let fits = |reference: &&Reference| {
+        word.is_none_or(|word| pattern_fits(word, reference))
+            && filters.any("reference", |pattern| pattern_fits(pattern, reference))
+    };
+    summary
+        .references
+        .iter()
+        .filter(fits)
+        .cloned()
+        .map(Some)
+        .collect()
+}
+
+fn dangling(filters: &Filters<'_>) -> Result<Option<bool>, CliError> {
+    match filters.values("dangling").last() {
+        None => Ok(None),
+        Some("true" | "1") => Ok(Some(true)),
+        Some("false" | "0") => Ok(Some(false)),
+        Some(other) => Err(CliError::invalid(format!(
+            "invalid filter 'dangling={other}'"
+        ))),
+    }
+}
+
+fn created_of(engine: &Engine, name: &str) -> Result<Timestamp, CliError> {
+    let store = engine.store();
+    let id = store.resolve(name).map_err(EngineError::from)?;
+    let image = store.image(&id).map_err(EngineError::from)?;
+    Ok(time(image.image.created.as_deref()))
+}
+
+fn moment(summary: &ImageSummary) -> Timestamp {
+    time(summary.created.as_deref())
+}
+
+/// When an image was made; zero when it does not say.
+pub(super) fn time(created: Option<&str>) -> Timestamp {
+    created
+        .and_then(|text| text.parse().ok())
+        .unwrap_or_default()
+}
+
+pub(super) fn row(
+    summary: &ImageSummary,
+    name: Option<&Reference>,
+    now: Timestamp,
+    whole: bool,
+) -> Row {
+    let created = moment(summary);
+    let since = if created.is_zero() {
+        "N/A".to_owned()
+    } else {
+        format!("{} ago", duration::human(now.since(created)))
+    };
+    let size = units::human_size(summary.size);
+    Row::new([
+        (
+            "Repository",
+            name.map_or_else(|| NONE.to_owned(), Reference::familiar_name),
+        ),
+        (
+            "Tag",
+            name.and_then(Reference::tag).unwrap_or(NONE).to_owned(),
+        ),
+        (
+            "Digest",
+            name.and_then(Reference::digest)
+                .map_or_else(|| NONE.to_owned(), |digest| digest.to_string()),
+        ),
+        ("ID", format::image_id(&summary.id, whole)),
+        ("CreatedSince", since),
+        ("CreatedAt", settings::local_time(created)),
+        ("Size", size.clone()),
+        ("VirtualSize", size),
+        ("SharedSize", "N/A".to_owned()),
+        ("UniqueSize", "N/A".to_owned()),
+        ("Containers", "N/A".to_owned()),
+    ])
+}
+
+/// Docker's matching: `name`, `name:tag`, with `*`, `?` and `[…]` that do not match `/`; a pattern
+/// without a tag fits every tag.
+fn pattern_fits(wanted: &str, reference: &Reference) -> bool {
+    let hub = ["docker.io/library/", "docker.io/"];
+    let familiar = hub
+        .iter()
+        .find_map(|prefix| wanted.strip_prefix(prefix))
+        .unwrap_or(wanted);
+    pattern::fits(familiar, &reference.familiar_name())
+        || pattern::fits(familiar, &reference.familiar())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn patterns_fit_names_with_and_without_tags() {
+        let table = [
+            ("busybox", "busybox:1.36", true),
+            ("busybox:1.36", "busybox:1.36", true),
+            ("busybox:1.37", "busybox:1.36", false),
+            ("busy*", "busybox:1.36", true),
+            ("*:1.36", "busybox:1.36", true),
+            ("*", "me/app:1", false),
+            ("me/*", "me/app:1", true),
+            ("docker.io/library/busybox", "busybox", true),
+            ("box", "busybox", false),
+        ];
+        for (pattern, reference, fits) in table {
+            let reference = Reference::parse(reference).unwrap();
+            assert_eq!(
+                pattern_fits(pattern, &reference),
+                fits,
+                "{pattern} {reference}"
+            );
+        }
+    }
+}

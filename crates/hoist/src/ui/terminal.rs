@@ -1,0 +1,78 @@
+//! The user's terminal: its size, and raw mode that is always undone.
+
+use std::{
+    io::{self, IsTerminal as _},
+    os::fd::AsFd as _,
+    sync::Mutex,
+};
+
+use hoist_core::spec::ConsoleSize;
+use rustix::termios::{self, OptionalActions, Termios};
+
+/// The settings to go back to, while the terminal is in raw mode.
+static COOKED: Mutex<Option<Termios>> = Mutex::new(None);
+
+/// Standard input is a terminal.
+pub(crate) fn stdin_is_terminal() -> bool {
+    io::stdin().is_terminal()
+}
+
+/// Standard error is a terminal.
+pub(crate) fn stderr_is_terminal() -> bool {
+    io::stderr().is_terminal()
+}
+
+/// Columns of the terminal behind standard error or output; 80 where there is none.
+pub(crate) fn columns() -> usize {
+    let of = |size: Result<termios::Winsize, _>| size.ok().map(|size| usize::from(size.ws_col));
+    of(termios::tcgetwinsize(io::stderr()))
+        .or_else(|| of(termios::tcgetwinsize(io::stdout())))
+        .filter(|columns| *columns > 0)
+        .unwrap_or(80)
+}
+
+/// The size of the terminal behind standard output, to give to a container's terminal.
+pub(crate) fn console_size() -> Option<ConsoleSize> {
+    let size = termios::tcgetwinsize(io::stdout()).ok()?;
+    Some(ConsoleSize {
+        height: size.ws_row,
+        width: size.ws_col,
+    })
+}
+
+/// Raw mode of the terminal behind standard input, until dropped (or until a panic).
+#[derive(Debug)]
+pub(crate) struct RawMode(());
+
+impl RawMode {
+    /// Switch to raw mode; `None` when standard input is no terminal.
+    pub(crate) fn enter() -> Option<Self> {
+        let stdin = io::stdin();
+        let cooked = termios::tcgetattr(stdin.as_fd()).ok()?;
+        let mut raw = cooked.clone();
+        raw.make_raw();
+        *COOKED.lock().ok()? = Some(cooked);
+        let earlier = std::panic::take_hook();
+        std::panic::set_hook(Box::new(move |panic| {
+            restore();
+            earlier(panic);
+        }));
+        termios::tcsetattr(stdin.as_fd(), OptionalActions::Now, &raw).ok()?;
+        Some(Self(()))
+    }
+}
+
+impl Drop for RawMode {
+    fn drop(&mut self) {
+        restore();
+    }
+}
+
+/// Leave raw mode, when it was entered.
+fn restore() {
+    let cooked = COOKED.lock().ok().and_then(|mut cooked| cooked.take());
+    if let Some(cooked) = cooked {
+        // A terminal that has hung up needs no settings.
+        let _ = termios::tcsetattr(io::stdin(), OptionalActions::Drain, &cooked);
+    }
+}

@@ -1,0 +1,142 @@
+//! Base images: archives from `cargo xtask bases`, and data roots that hold them already.
+//!
+//! Importing one takes longer than most tests; it is done once for each set of images, and every
+//! sandbox starts from a copy whose layers are hard links.
+//!
+//! ```text
+//! target/bases/           the archives, and bases.json about them
+//! target/tmp/roots/<set>/ a data root with a set of images
+//! ```
+
+use std::fs::{self, File};
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use serde_json::Value;
+
+/// Where `cargo xtask bases` leaves its archives.
+fn cache() -> PathBuf {
+    Path::new(env!("CARGO_TARGET_TMPDIR")).join("../bases")
+}
+
+/// What is known about the images: `bases.json`.
+fn index() -> Value {
+    let file = cache().join("bases.json");
+    let text = fs::read(&file).unwrap_or_else(|error| {
+        panic!(
+            "{}: {error}\nThe base images are made by: cargo xtask bases --make-only",
+            file.display()
+        )
+    });
+    serde_json::from_slice(&text).expect("bases.json is JSON")
+}
+
+/// The archive of a base image and the changes that `import` is to apply.
+pub(crate) fn archive(name: &str) -> (PathBuf, Vec<String>) {
+    let index = index();
+    let bases = index["bases"].as_array().expect("a list of images");
+    let base = bases
+        .iter()
+        .find(|base| base["name"] == name)
+        .unwrap_or_else(|| panic!("no base image {name}"));
+    let changes = base["changes"].as_array().expect("a list of changes");
+    let archive = base["archive"].as_str().expect("a file name");
+    let changes = changes
+        .iter()
+        .filter_map(|change| change.as_str().map(str::to_owned))
+        .collect();
+    (cache().join(archive), changes)
+}
+
+/// Imports images with commands made by `hoist`, which know their data root.
+pub(crate) fn import(bases: &[&str], hoist: impl Fn() -> Command) {
+    for base in bases {
+        let (archive, changes) = archive(base);
+        let mut command = hoist();
+        command.arg("import");
+        for change in changes {
+            command.args(["--change", &change]);
+        }
+        let output = command
+            .arg(archive)
+            .arg(base)
+            .output()
+            .expect("hoist starts");
+        assert!(
+            output.status.success(),
+            "hoist import {base}: {}",
+            String::from_utf8_lossy(&output.stderr)
+        );
+    }
+}
+
+/// Fills a new data root with images, as root.
+pub(crate) fn fill(root: &Path, bases: &[&str]) {
+    if bases.is_empty() {
+        return;
+    }
+    let template = template(bases);
+    fs::create_dir_all(root).expect("a directory for the data root");
+    for entry in fs::read_dir(template)
+        .expect("the template")
+        .map(|entry| entry.expect("an entry"))
+    {
+        // What is named by digest never changes; the rest is copied.
+        let fixed = ["blobs", "layers"]
+            .iter()
+            .any(|name| entry.file_name() == *name);
+        let how = if fixed { "-al" } else { "-a" };
+        let status = Command::new("cp")
+            .arg(how)
+            .arg(entry.path())
+            .arg(root)
+            .status()
+            .expect("cp");
+        assert!(
+            status.success(),
+            "cp {how} {}: {status}",
+            entry.path().display()
+        );
+    }
+}
+
+/// A data root that holds a set of images, made by this very build of hoist.
+fn template(bases: &[&str]) -> PathBuf {
+    let roots = Path::new(env!("CARGO_TARGET_TMPDIR")).join("roots");
+    fs::create_dir_all(&roots).expect("a directory for the templates");
+    let set = bases.join("+").replace([':', '/'], "-");
+    let lock = File::create(roots.join(format!("{set}.lock"))).expect("a lock file");
+    lock.lock().expect("a lock");
+
+    // Another build may write another format; another week has other images.
+    let built = fs::metadata(env!("CARGO_BIN_EXE_hoist")).expect("hoist is built");
+    let key = format!(
+        "{:?} {} {}",
+        built.modified().ok(),
+        index()["recipe"],
+        index()["week"]
+    );
+    let (directory, key_file) = (roots.join(&set), roots.join(format!("{set}.key")));
+    if fs::read_to_string(&key_file).is_ok_and(|known| known == key) {
+        return directory;
+    }
+    let _ = fs::remove_file(&key_file);
+    let run = roots.join(format!("{set}.run"));
+    for stale in [&directory, &run] {
+        if let Err(error) = fs::remove_dir_all(stale) {
+            assert_eq!(
+                error.kind(),
+                std::io::ErrorKind::NotFound,
+                "{}: {error}",
+                stale.display()
+            );
+        }
+    }
+    import(bases, || {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_hoist"));
+        command.env("HOIST_ROOT", &directory).env("HOIST_RUN", &run);
+        command
+    });
+    fs::write(&key_file, key).expect("the key of the template");
+    directory
+}
