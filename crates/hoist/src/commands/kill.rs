@@ -17,7 +17,7 @@ pub(crate) fn kill(
     let signal = flags.signal.unwrap_or(Signal::KILL);
     each::container(&engine, words, |container| {
         engine
-            .kill(container, signal.number())
+            .kill(container, signal)
             .map_err(CliError::from)
     })
 }
