@@ -42,8 +42,12 @@ impl Engine {
         layers: &[hoist_core::Digest],
     ) -> Result<Vec<PathBuf>, EngineError> {
         let mut directories = Vec::with_capacity(layers.len());
-        for layer in layers.iter().rev() {
-            directories.push(self.store().layer(layer)?.path);
+        for (depth, layer) in layers.iter().enumerate().rev() {
+            // Two steps can make the same layer, and overlayfs refuses a directory that it has
+            // already. The upper of the two says everything that the lower one says.
+            if !layers[depth + 1..].contains(layer) {
+                directories.push(self.store().layer(layer)?.path);
+            }
         }
         Ok(directories)
     }
