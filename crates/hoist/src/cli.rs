@@ -114,7 +114,9 @@ fn verb(
         Ok(()) => Ok(ExitCode::SUCCESS),
         Err(error) => Err((error, false)),
     };
-    let Some(verb) = words.next() else { return page() };
+    let Some(verb) = words.next() else {
+        return page();
+    };
     match &*verb.to_string_lossy() {
         "--help" | "-h" => page(),
         verb => match commands::in_group(group, verb) {

@@ -99,12 +99,12 @@ fn a_port_that_a_container_holds() {
 fn a_name_that_is_taken_or_is_none() {
     let sandbox = Sandbox::new();
     let id = sandbox
-        .hoist(&["create", "--name", "c", "busybox"])
+        .hoist(&["create", "--name", "box", "busybox"])
         .ok()
         .text()
         .to_owned();
     let again = sandbox
-        .hoist(&["run", "--name", "c", "busybox", "true"])
+        .hoist(&["run", "--name", "box", "busybox", "true"])
         .fails(125);
     again.says("\"/c\" is already in use").says(&id[..12]);
     sandbox
