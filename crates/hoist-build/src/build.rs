@@ -250,7 +250,7 @@ fn find_image(engine: &Engine, name: &str) -> Result<StoredImage, BuildError> {
         Err(StoreError::NoSuchImage(_)) => {
             let images = store.images().unwrap_or_default();
             let references = images.iter().flat_map(|image| &image.references);
-            let names: Vec<String> = references.map(hoist_core::Reference::familiar).collect();
+            let names: Vec<String> = references.map(short).collect();
             let repository = name.split(':').next().unwrap_or(name);
             let other_tags = names
                 .iter()
@@ -263,6 +263,14 @@ fn find_image(engine: &Engine, name: &str) -> Result<StoredImage, BuildError> {
         }
         Err(error) => Err(error.into()),
     }
+}
+
+/// A name as a Dockerfile writes it: `latest` goes without saying.
+fn short(reference: &hoist_core::Reference) -> String {
+    let name = reference.familiar();
+    name.strip_suffix(":latest")
+        .map(str::to_owned)
+        .unwrap_or(name)
 }
 
 /// Find and digest everything that the plan reads from the context, before anything runs.

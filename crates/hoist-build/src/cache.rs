@@ -23,7 +23,7 @@ use hoist_store::Store;
 use hoist_sys::atomic::{self, Durability};
 use serde::{Deserialize, Serialize};
 
-use crate::key::Parts;
+use crate::{error::BuildError, key::Parts};
 
 /// The directory of the records below the root.
 const DIRECTORY: &str = "cache/build-v1";
@@ -207,23 +207,34 @@ fn directory(engine: &Engine) -> PathBuf {
 }
 
 /// The layers that records of earlier builds refer to: what a garbage collection must keep for
-/// those builds to stay cached.
-#[must_use]
-pub fn kept_layers(engine: &Engine) -> Vec<Digest> {
-    let Ok(entries) = std::fs::read_dir(directory(engine)) else {
-        return Vec::new();
+/// those builds to stay cached. Sorted, each once.
+///
+/// # Errors
+/// [`BuildError::Io`] when the records cannot be listed; a record that cannot be read is passed
+/// over.
+pub fn cached_layers(engine: &Engine) -> Result<Vec<Digest>, BuildError> {
+    let path = directory(engine);
+    let failed = |source| BuildError::Io {
+        action: "list",
+        path: path.clone(),
+        source,
     };
-    let mut layers: Vec<Digest> = entries
-        .filter_map(|entry| {
-            let path = entry.ok()?.path();
-            if path.extension()? != "json" {
-                return None;
-            }
-            let record: Record = serde_json::from_slice(&atomic::read(&path).ok()?).ok()?;
-            record.layer
-        })
-        .collect();
-    layers.sort_unstable();
-    layers.dedup();
-    layers
+    let entries = match std::fs::read_dir(&path) {
+        Ok(entries) => entries,
+        Err(e) if e.kind() == std::io::ErrorKind::NotFound => return Ok(Vec::new()),
+        Err(e) => return Err(failed(e)),
+    };
+    let mut layers = BTreeSet::new();
+    for entry in entries {
+        let path = entry.map_err(failed)?.path();
+        if path
+            .extension()
+            .is_some_and(|extension| extension == "json")
+            && let Ok(bytes) = atomic::read(&path)
+            && let Ok(record) = serde_json::from_slice::<Record>(&bytes)
+        {
+            layers.extend(record.layer);
+        }
+    }
+    Ok(layers.into_iter().collect())
 }

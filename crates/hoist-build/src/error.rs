@@ -344,10 +344,10 @@ fn base_image_hints(similar: &[String], reference: &str) -> Vec<String> {
     if let [first, ..] = similar {
         hints.push(format!("did you mean {first}?"));
     }
-    let parsed = Reference::parse(reference);
-    if parsed.is_ok() {
+    if Reference::parse(reference).is_ok() {
         hints.push(format!(
-            "images come into the store with hoist import or hoist build; see hoist images ({reference} is in none)"
+            "images are not fetched from registries yet: make it with hoist import FILE {reference}, \
+             or hoist build -t {reference}"
         ));
     }
     hints

@@ -13,7 +13,7 @@ use std::{
 use hoist_core::Digest;
 use serde::{Deserialize, Serialize};
 
-use crate::{cache::Cache, key::Parts, sources::Source};
+use crate::{cache::Cache, key::Parts, sources::Source, tree::below};
 
 /// The most names that a reason lists.
 const MOST: usize = 3;
@@ -139,6 +139,8 @@ fn difference(
         let (kind, name) = part.name.split_once(' ').unwrap_or(("", &part.name));
         if kind == "content" {
             contents.push(name.to_owned());
+        } else if name == "from" {
+            contents.push("what it copies".to_owned());
         } else {
             others.push(described(kind, name, before, &part.value));
         }
@@ -222,13 +224,12 @@ pub(crate) fn manifest(sources: &[Source]) -> String {
     for source in sources {
         for entry in &source.entries {
             let Some(digest) = entry.digest else { continue };
-            let path = source.name.join(&entry.path);
+            let path = below(&source.name, &entry.path);
             let path = path.to_string_lossy();
-            let path = path.trim_end_matches('/');
             if !path.contains('\n') {
                 text.push_str(&digest.hex());
                 text.push(' ');
-                text.push_str(path);
+                text.push_str(&path);
                 text.push('\n');
             }
         }

@@ -34,7 +34,7 @@ mod sources;
 mod tree;
 
 pub use build::build;
-pub use cache::kept_layers;
+pub use cache::cached_layers;
 pub use error::BuildError;
 pub use import::import;
 pub use request::{BuildRequest, Built, BuiltLayer, ImportRequest};

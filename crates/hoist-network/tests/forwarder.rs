@@ -11,8 +11,9 @@ use std::{
     thread,
 };
 
+use hoist_core::port::Protocol;
 use hoist_core::{Describe, Kind};
-use hoist_network::{Forwarder, Holder, NetworkError, Protocol, PublishedPort};
+use hoist_network::{Forwarder, Holder, NetworkError, PublishedPort};
 use world::{HOST, Served, connect, on_a_host, port, run, talk, talk_udp};
 
 use Protocol::{Tcp, Udp};

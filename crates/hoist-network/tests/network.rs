@@ -8,7 +8,8 @@ use std::{
     os::fd::AsFd,
 };
 
-use hoist_network::{Attach, Forwarder, NetworkError, Protocol, plan};
+use hoist_core::port::Protocol;
+use hoist_network::{Attach, Forwarder, NetworkError, plan};
 use hoist_sys::setns::{new_network, within_network};
 use world::{HOST, OUTSIDE, Served, connect, id, on_a_host, open, port, run, talk, talk_udp};
 
@@ -119,6 +120,19 @@ fn containers_reach_each_other_and_their_host() {
                 .all(|l| !l.contains("fe80"))
         );
         assert!(run("ip -o link show lo").contains("UP"));
+    });
+}
+
+/// A bridge takes the smallest MTU of its ports, and forgets what it was given at birth with the
+/// last of them.
+#[test]
+fn the_mtu_stays_when_the_last_container_leaves() {
+    on_a_host(|world| {
+        let first = world.attach(1, &[]);
+        world.networks.detach(&first.endpoint).unwrap();
+        let second = world.attach(2, &[]);
+        let eth0 = second.inside(|| run("ip -o link show eth0"));
+        assert!(eth0.contains("mtu 1400"), "{eth0}");
     });
 }
 

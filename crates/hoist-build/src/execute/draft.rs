@@ -142,8 +142,9 @@ impl Draft {
             times: Vec::new(),
         };
         if let Some(lower) = &root.lower {
-            draft
-                .copy_up(lower, &root)
+            // The descriptor of a view may be one that only names it.
+            open_directory(lower.as_fd(), Path::new(""), OFlags::RDONLY)
+                .and_then(|lower| draft.copy_up(&lower, &root))
                 .map_err(|errno| BuildError::io("prepare", PathBuf::from("/"), errno))?;
         }
         Ok(draft)

@@ -29,7 +29,7 @@ use crate::{
     key::chain,
     plan::{CopyAction, CopyFrom, CopyOptions, MountAction, MountSource, RunAction},
     sources::{Place, Source, gather},
-    tree::Root,
+    tree::{Root, below},
 };
 
 /// Where cache mounts lie below the root.
@@ -154,7 +154,7 @@ impl Worker<'_> {
                     && mount.read_only
                     && (self.context.ignore.is_none() || !source.entries[0].is_directory())
                 {
-                    let base = self.context.real.join(&source.start);
+                    let base = below(&self.context.real, &source.start);
                     mounts.bind(base, &mount.target, true);
                     return Ok(());
                 }

@@ -102,10 +102,9 @@ impl Worker<'_> {
             }
             Found::ToDo(claim) => claim,
         };
-        let position = (at.stage.number, at.step.position);
-        if let Some(text) = self.trail.reason(self.cache, position, parts, sources) {
-            let index = at.step.index;
-            self.emit(BuildEvent::StepReason { index, text });
+        if !matches!(&at.step.action, Action::Copy(copy) if matches!(copy.from, CopyFrom::Other(_)))
+        {
+            self.explain(at, parts, sources);
         }
         let permit = self.permits.acquire(at.stop)?;
         Ok(Err(Turn {
@@ -113,6 +112,15 @@ impl Worker<'_> {
             started: Instant::now(),
             _permit: permit,
         }))
+    }
+
+    /// Say why the step has to run, when an earlier build had it.
+    fn explain(&self, at: At<'_>, parts: &Parts, sources: &[Source]) {
+        let position = (at.stage.number, at.step.position);
+        if let Some(text) = self.trail.reason(self.cache, position, parts, sources) {
+            let index = at.step.index;
+            self.emit(BuildEvent::StepReason { index, text });
+        }
     }
 
     fn cached(&self, at: At<'_>) {
@@ -232,12 +240,14 @@ impl Worker<'_> {
                 record
             }
             Found::ToDo(claim) => {
+                self.explain(at, &parts, &sources);
                 let (record, _) = self.make_copy(at, action, by_content, (&root, &sources))?;
                 let record = claim.done(record);
                 self.finished(at, turn.started, &record);
                 record
             }
         };
+        self.cache.write_files(parts.key(), &manifest(&sources));
         Ok(turn.claim.done(Record { parts, ..record }))
     }
 

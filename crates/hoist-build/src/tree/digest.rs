@@ -19,7 +19,7 @@ use rustix::{
     io::Errno,
 };
 
-use super::{Entry, Identity, Kind, Ownership, Root, io};
+use super::{Entry, Identity, Kind, Ownership, Root, below, io};
 use crate::{context::memory::Memory, error::BuildError};
 
 /// The digest of `entries`, whose files have theirs.
@@ -75,7 +75,7 @@ pub(crate) fn read_files(
 ) -> Result<(), BuildError> {
     let mut pending = Vec::new();
     for entry in entries.iter_mut().filter(|entry| entry.kind == Kind::File) {
-        let path = start.join(&entry.path);
+        let path = below(start, &entry.path);
         entry.digest = memory.and_then(|memory| memory.recall(&path, &entry.identity));
         if entry.digest.is_none() {
             pending.push((path, entry));

@@ -64,7 +64,7 @@ impl Root {
 
     /// `path` as messages name it.
     pub(crate) fn display(&self, path: &Path) -> PathBuf {
-        self.name.join(path)
+        below(&self.name, path)
     }
 
     /// Open `path`, which has no symbolic link in it, with `flags`.
@@ -256,6 +256,15 @@ impl Entry {
     fn is_socket(&self) -> bool {
         let file_type = FileType::Socket;
         matches!(self.kind, Kind::Special { file_type: found, .. } if found == file_type)
+    }
+}
+
+/// `path` below `start`; either may be empty. (`Path::join` of nothing would add a slash.)
+pub(crate) fn below(start: &Path, path: &Path) -> PathBuf {
+    if path.as_os_str().is_empty() {
+        start.to_owned()
+    } else {
+        start.join(path)
     }
 }
 

@@ -19,7 +19,8 @@ use std::{
 };
 
 use hoist_core::ContainerId;
-use hoist_network::{Attach, Endpoint, Forwarder, NetworkError, Networks, Protocol, PublishedPort};
+use hoist_core::port::Protocol;
+use hoist_network::{Attach, Endpoint, Forwarder, NetworkError, Networks, PublishedPort};
 use hoist_sys::setns::{leave_network, new_network, own_network, within_network};
 use rustix::event::{PollFd, PollFlags, poll};
 

@@ -40,6 +40,8 @@ pub(super) fn isolate() -> Result<()> {
 /// by paths, until the two change places.
 pub(super) fn mount(context: &mut Context<'_>, rootfs: &Rootfs) -> Result<()> {
     let tree = match rootfs {
+        // overlayfs wants a layer below; without one, the writable directory is the root.
+        Rootfs::Overlay { lower, upper, .. } if lower.is_empty() => clone_tree(upper)?,
         Rootfs::Overlay {
             lower,
             upper,
@@ -55,31 +57,33 @@ pub(super) fn mount(context: &mut Context<'_>, rootfs: &Rootfs) -> Result<()> {
                 userxattr: *userxattr,
             };
             match options.mount_by_descriptor() {
-                // Before Linux 6.5 there is no `lowerdir+`.
+                // Before Linux 6.5 there is no `lowerdir+`; and a path may be too long for it.
                 Err(Errno::INVAL) => options.mount_by_string()?,
                 result => result.map_err(|error| options.failure(error))?,
             }
         }
-        Rootfs::Directory(path) => {
-            let flags = OpenTreeFlags::OPEN_TREE_CLONE
-                | OpenTreeFlags::OPEN_TREE_CLOEXEC
-                | OpenTreeFlags::AT_RECURSIVE;
-            let tree = rustix::mount::open_tree(CWD, path, flags)
-                .map_err(|error| Failure::from(error).at(path))?;
-            let change = Change {
-                propagation: Some(Propagation::Private),
-                recursive: true,
-                ..Change::default()
-            };
-            set_attributes(tree.as_fd(), change)?;
-            tree
-        }
+        Rootfs::Directory(path) => clone_tree(path)?,
     };
     rustix::mount::move_mount(&tree, "", CWD, "/", MoveMountFlags::MOVE_MOUNT_F_EMPTY_PATH)?;
     context.root = Some(tree);
     // Modes of devices and directories are exact; the user's mask is set later.
     rustix::process::umask(Mode::empty());
     Ok(())
+}
+
+fn clone_tree(path: &Path) -> Result<OwnedFd> {
+    let flags = OpenTreeFlags::OPEN_TREE_CLONE
+        | OpenTreeFlags::OPEN_TREE_CLOEXEC
+        | OpenTreeFlags::AT_RECURSIVE;
+    let tree = rustix::mount::open_tree(CWD, path, flags)
+        .map_err(|error| Failure::from(error).at(path))?;
+    let change = Change {
+        propagation: Some(Propagation::Private),
+        recursive: true,
+        ..Change::default()
+    };
+    set_attributes(tree.as_fd(), change)?;
+    Ok(tree)
 }
 
 struct Overlay<'a> {
@@ -147,7 +151,8 @@ impl Overlay<'_> {
         Ok(rustix::mount::open_tree(CWD, self.upper, flags)?)
     }
 
-    /// Names the directory that is missing, if one is.
+    /// Names the directory that is missing, or the mark that a volatile mount has left: what was
+    /// written through it is not known to be whole, so that the kernel refuses it another time.
     fn failure(&self, error: Errno) -> Failure {
         let missing = self
             .lower
@@ -156,8 +161,10 @@ impl Overlay<'_> {
             .chain([self.upper, self.work])
             .find(|path| !path.is_dir());
         let failure = Failure::from(error);
+        let mark = self.work.join("work/incompat/volatile");
         match missing {
             Some(path) => failure.at(path),
+            None if mark.exists() => failure.at(mark),
             None => failure,
         }
     }

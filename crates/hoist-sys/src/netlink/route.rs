@@ -153,8 +153,14 @@ impl Requests {
             body.bytes(&link_header(0, 0, 0));
             body.text(IFLA_IFNAME, bridge.name);
             body.attribute(IFLA_ADDRESS, &bridge.mac);
-            body.number(IFLA_MTU, bridge.mtu);
             body.nest(IFLA_LINKINFO, |info| info.text(IFLA_INFO_KIND, "bridge"));
+        });
+        // Only a change of the MTU counts as the administrator's: one given at birth is forgotten
+        // with the first port that leaves.
+        self.push(RTM_NEWLINK, 0, |body| {
+            body.bytes(&link_header(0, 0, 0));
+            body.text(IFLA_IFNAME, bridge.name);
+            body.number(IFLA_MTU, bridge.mtu);
         });
     }
 

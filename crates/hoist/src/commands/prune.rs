@@ -28,7 +28,7 @@ pub(crate) fn prune(
     let kept_layers = if flags.all {
         Vec::new()
     } else {
-        hoist_build::kept_layers(&engine)
+        hoist_build::cached_layers(&engine)?
     };
     let pruned = engine.prune(&PruneRequest {
         all_images: flags.all,

@@ -14,7 +14,7 @@ pub(crate) fn remove(
     words: &[String],
 ) -> Result<ExitCode, CliError> {
     let engine = call.working_engine()?;
-    let kept = hoist_build::kept_layers(&engine);
+    let kept = hoist_build::cached_layers(&engine)?;
     each::name(words, |name| {
         ui::out(&lines(&engine.remove_image(name, flags.force, &kept)?))
     })
