@@ -148,7 +148,7 @@ fn rm_refuses_what_runs_unless_forced() {
     sandbox
         .hoist(&["rm", "box"])
         .fails(1)
-        .says("No such container: c");
+        .says("No such container: box");
     sandbox.hoist(&["rm", "-f", "box"]).ok();
 }
 
@@ -277,7 +277,7 @@ fn inspect_is_dockers_document() {
     let text = sandbox.hoist(&["inspect", "box"]).ok().stdout;
     let document: serde_json::Value = serde_json::from_str(&text).expect("JSON");
     let container = &document[0];
-    assert_eq!(container["Name"], "/c");
+    assert_eq!(container["Name"], "/box");
     assert_eq!(container["Path"], "sh");
     assert_eq!(container["Config"]["Image"], "busybox");
     assert_eq!(container["State"]["Running"], true);

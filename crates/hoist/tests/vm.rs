@@ -29,7 +29,7 @@ fn limits_and_network_on_cgroup_v2() {
         "hoist import --change 'CMD [\"sh\"]' /base.tar busybox\n\
          test \"$(hoist run --rm busybox echo hello)\" = hello\n\
          hoist run -d --name box --memory 64m --cpus 0.5 --pids-limit 32 -p 8080:80 busybox httpd -f -h /etc -p 80\n\
-         cgroup=$(ls -d /sys/fs/cgroup/hoist/*)\n\
+         cgroup=$(ls -d /sys/fs/cgroup/hoist/*/)\n\
          test \"$(cat $cgroup/memory.max)\" = 67108864\n\
          test \"$(cat $cgroup/cpu.max)\" = '50000 100000'\n\
          test \"$(cat $cgroup/pids.max)\" = 32\n\
