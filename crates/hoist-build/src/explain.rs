@@ -281,7 +281,8 @@ mod tests {
             }
             difference(&parts(&old), &parts(&new), &String::new, &[])
         };
-        let table: [(&[(&str, &str)], Option<&str>); 7] = [
+        type Changes = &'static [(&'static str, &'static str)];
+        let table: [(Changes, Option<&str>); 7] = [
             (&[], None),
             (
                 &[("instruction", "COPY . /x")],

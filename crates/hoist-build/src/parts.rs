@@ -140,3 +140,87 @@ pub(crate) fn make_directory(path: &str, user: &str, layers: &[Digest]) -> Parts
     parts.push("user", user);
     parts
 }
+
+#[cfg(test)]
+mod tests {
+    use hoist_engine::request::NetworkMode;
+
+    use super::*;
+    use crate::plan::Variable;
+
+    fn action() -> RunAction {
+        let variable = |name: &str, value: &str, origin| Variable {
+            name: name.to_owned(),
+            value: value.to_owned(),
+            origin,
+        };
+        RunAction {
+            argv: ["/bin/sh", "-c", "make"].map(str::to_owned).to_vec(),
+            command: "make".to_owned(),
+            script: None,
+            variables: vec![
+                variable("PATH", "/bin", VariableOrigin::Env),
+                variable("VERSION", "1", VariableOrigin::Arg),
+                variable("API_KEY", "hunter2", VariableOrigin::Arg),
+                variable("HTTP_PROXY", "http://proxy", VariableOrigin::Proxy),
+            ],
+            working_dir: "/src".to_owned(),
+            user: "app".to_owned(),
+            network: NetworkMode::Bridge,
+            mounts: Vec::new(),
+        }
+    }
+
+    fn platform() -> Platform {
+        Platform {
+            os: "linux".to_owned(),
+            architecture: "amd64".to_owned(),
+            variant: None,
+        }
+    }
+
+    #[test]
+    fn a_run_is_keyed_by_what_it_can_see_and_secrets_are_hashed() {
+        let parts = run(&action(), &[Digest::of(b"layer")], &platform(), &[]);
+        let lines: Vec<_> = parts
+            .iter()
+            .map(|part| format!("{}: {}", part.name, part.value))
+            .collect();
+        insta::assert_snapshot!(lines.join("\n"), @r#"
+        instruction: RUN ["/bin/sh","-c","make"]
+        parent: sha256:853ab9dceb859a4c9245605e5c16b61a0d8c484f027b524caee4431a697ac9ac
+        ENV PATH: /bin
+        ARG VERSION: 1
+        ARG API_KEY: sha256:f52fbd32b2b3b86ff88ef6c490628285f482af15ddcb29541f94bcf526a3f6c7
+        user: app
+        working directory: /src
+        network: bridge
+        platform: linux/amd64
+        "#);
+    }
+
+    #[test]
+    fn each_of_them_changes_the_key_and_a_proxy_does_not() {
+        let layers = [Digest::of(b"layer")];
+        let key = |action: &RunAction| run(action, &layers, &platform(), &[]).key();
+        let first = key(&action());
+        let changes: [fn(&mut RunAction); 7] = [
+            |action| action.argv.push("x".to_owned()),
+            |action| action.variables[0].value.push('x'),
+            |action| action.variables[1].value.push('x'),
+            |action| action.variables[2].value.push('x'),
+            |action| action.user.push('x'),
+            |action| action.working_dir.push('x'),
+            |action| action.network = NetworkMode::None,
+        ];
+        for (number, change) in changes.iter().enumerate() {
+            let mut other = action();
+            change(&mut other);
+            assert_ne!(key(&other), first, "{number}");
+        }
+        let mut proxied = action();
+        proxied.variables[3].value.push('x');
+        assert_eq!(key(&proxied), first);
+        assert_ne!(run(&action(), &[], &platform(), &[]).key(), first);
+    }
+}

@@ -14,10 +14,13 @@ use crate::error::BuildError;
 /// How often whoever waits looks whether the build was given up.
 const TICK: Duration = Duration::from_millis(20);
 
+/// By position; `None` as long as the stage is at work.
+type Results<T> = Vec<Option<Result<Arc<T>, Failed>>>;
+
 /// The results of stages, as they come.
 #[derive(Debug)]
 pub(crate) struct Board<T> {
-    results: Mutex<Vec<Option<Result<Arc<T>, Failed>>>>,
+    results: Mutex<Results<T>>,
     changed: Condvar,
 }
 
@@ -34,7 +37,7 @@ impl<T> Board<T> {
         }
     }
 
-    fn results(&self) -> MutexGuard<'_, Vec<Option<Result<Arc<T>, Failed>>>> {
+    fn results(&self) -> MutexGuard<'_, Results<T>> {
         self.results.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -76,7 +79,7 @@ impl<T> Board<T> {
 pub(crate) fn run<T: Send + Sync>(
     count: usize,
     cancelled: &AtomicBool,
-    stage: &(dyn Fn(usize, &Board<T>, &AtomicBool) -> Result<T, BuildError> + Sync),
+    stage: &(impl Fn(usize, &Board<T>, &AtomicBool) -> Result<T, BuildError> + Sync),
 ) -> Result<Arc<T>, BuildError> {
     let board = Board::new(count);
     if count == 1 {

@@ -15,7 +15,7 @@ use tar::EntryType;
 use super::draft::{Draft, New, Owner};
 use crate::{
     error::BuildError,
-    tree::{Entry, Identity, Kind, Root, components},
+    tree::{Attributes, Entry, Identity, Kind, Root, components},
 };
 
 /// What a file of the context is to `ADD`.
@@ -289,7 +289,7 @@ impl Extraction<'_> {
             mode,
             uid: owner.uid,
             gid: owner.gid,
-            links: 1,
+            is_linked: false,
             identity: Identity {
                 size,
                 mtime: seconds.saturating_mul(1_000_000_000),
@@ -304,7 +304,7 @@ impl Extraction<'_> {
     fn attributes<R: Read>(
         &self,
         member: &mut tar::Entry<'_, R>,
-    ) -> Result<Vec<(Vec<u8>, Vec<u8>)>, BuildError> {
+    ) -> Result<Attributes, BuildError> {
         let malformed = |e: std::io::Error| self.malformed(e.to_string());
         let Some(records) = member.pax_extensions().map_err(malformed)? else {
             return Ok(Vec::new());

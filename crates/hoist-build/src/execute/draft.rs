@@ -358,7 +358,7 @@ impl Draft {
     ) -> Result<(), BuildError> {
         let fail = |errno| BuildError::io("write", place.shown(name), errno);
         let inode = (entry.identity.device, entry.identity.inode);
-        if entry.links > 1
+        if entry.is_linked
             && let Some(first) = self.links.get(&inode)
         {
             return linkat(
@@ -383,7 +383,7 @@ impl Draft {
         };
         set_owner_and_mode(&file, owner, entry.mode).map_err(fail)?;
         futimens(&file, &entry_times(entry)).map_err(fail)?;
-        if entry.links > 1 {
+        if entry.is_linked {
             self.links.insert(inode, place.path.join(name));
         }
         Ok(())

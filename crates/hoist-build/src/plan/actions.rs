@@ -175,13 +175,13 @@ impl Builder<'_> {
             MountKind::Secret => {
                 return Err(unsupported(
                     "RUN --mount=type=secret",
-                    "see docs/dockerfile.md",
+                    "use the secret before the build, or give it to the container at run time",
                 ));
             }
             MountKind::Ssh => {
                 return Err(unsupported(
                     "RUN --mount=type=ssh",
-                    "see docs/dockerfile.md",
+                    "clone what needs the key before the build, and COPY it",
                 ));
             }
         };

@@ -7,10 +7,20 @@
 mod actions;
 mod stage;
 
-use std::{collections::BTreeMap, sync::Arc};
+#[cfg(test)]
+mod tests;
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+};
 
 use hoist_core::Platform;
-use hoist_dockerfile::{Span, instruction::Sharing, stages::Resolution};
+use hoist_dockerfile::{
+    InstructionKind, Span,
+    instruction::{Sharing, parse_trigger},
+    stages::{Origin, Resolution},
+};
 use hoist_engine::request::NetworkMode;
 use hoist_store::StoredImage;
 
@@ -58,7 +68,7 @@ pub(crate) enum Entry {
     /// It only changed the configuration.
     Metadata(Line),
     /// It makes a layer.
-    Step(Step),
+    Step(Box<Step>),
 }
 
 /// An instruction that changes files.
@@ -211,12 +221,67 @@ pub(crate) fn plan(
     };
     // The position of each planned stage by its number in the Dockerfile.
     let mut positions = BTreeMap::new();
-    for &number in &inputs.resolution.needed {
+    for number in needed(dockerfile, inputs)? {
         let stage = stage::plan(dockerfile, number, inputs, &mut plan, &positions)?;
         positions.insert(number, plan.stages.len());
         plan.stages.push(stage);
     }
     Ok(plan)
+}
+
+/// The stages to plan, in the order of the file: those that the target needs, and those that
+/// triggers of base images read.
+fn needed(
+    dockerfile: &hoist_dockerfile::Dockerfile,
+    inputs: &Inputs<'_>,
+) -> Result<BTreeSet<usize>, BuildError> {
+    let resolution = inputs.resolution;
+    let mut needed: BTreeSet<usize> = resolution.needed.iter().copied().collect();
+    let mut open = resolution.needed.clone();
+    while let Some(number) = open.pop() {
+        let mut reads: Vec<usize> = resolution.stages[number]
+            .dependencies
+            .iter()
+            .copied()
+            .collect();
+        if let Origin::Image(name) = &resolution.stages[number].base {
+            let stage = &dockerfile.stages[number];
+            let image = (inputs.images)(name);
+            let image = image.map_err(|error| error.at(|| inputs.listing.excerpt(stage.span)))?;
+            for trigger in &image.image.config.on_build {
+                reads.extend(read_by(trigger, resolution));
+            }
+        }
+        for read in reads {
+            if read < number && needed.insert(read) {
+                open.push(read);
+            }
+        }
+    }
+    Ok(needed)
+}
+
+/// The stages that a trigger reads.
+fn read_by(trigger: &str, resolution: &Resolution) -> Vec<usize> {
+    let Ok(instruction) = parse_trigger(trigger) else {
+        return Vec::new();
+    };
+    let names: Vec<&str> = match &instruction.kind {
+        InstructionKind::Copy(copy) => copy.from.iter().map(|from| from.value.as_str()).collect(),
+        InstructionKind::Run(run) => run
+            .mounts
+            .iter()
+            .filter_map(|mount| mount.from.as_deref())
+            .collect(),
+        _ => Vec::new(),
+    };
+    let origins = names.into_iter().map(|name| resolution.source(name));
+    origins
+        .filter_map(|origin| match origin {
+            Origin::Stage(number) => Some(number),
+            _ => None,
+        })
+        .collect()
 }
 
 impl Plan {
@@ -230,7 +295,7 @@ impl StagePlan {
     /// The steps of the stage.
     pub(crate) fn steps(&self) -> impl Iterator<Item = &Step> {
         self.entries.iter().filter_map(|entry| match entry {
-            Entry::Step(step) => Some(step),
+            Entry::Step(step) => Some(&**step),
             Entry::Metadata(_) => None,
         })
     }

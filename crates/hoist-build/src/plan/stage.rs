@@ -293,14 +293,14 @@ impl Builder<'_> {
 
     fn step(&mut self, instruction: &Instruction, span: Span, history: String, action: Action) {
         self.plan.total += 1;
-        self.entries.push(Entry::Step(Step {
+        self.entries.push(Entry::Step(Box::new(Step {
             index: self.plan.total,
             position: self.steps,
             text: instruction.original.clone(),
             history,
             span,
             action,
-        }));
+        })));
         self.steps += 1;
     }
 

@@ -19,7 +19,7 @@ use rustix::{
     io::Errno,
 };
 
-use super::{Entry, Identity, Kind, Ownership, Root, below, io};
+use super::{Attributes, Entry, Identity, Kind, Ownership, Root, below, io};
 use crate::{context::memory::Memory, error::BuildError};
 
 /// The digest of `entries`, whose files have theirs.
@@ -113,8 +113,7 @@ pub(crate) fn read_files(
         let workers: Vec<_> = (0..threads).map(|_| scope.spawn(read)).collect();
         workers
             .into_iter()
-            .map(|worker| worker.join().unwrap_or(Err(BuildError::Cancelled)))
-            .collect()
+            .try_for_each(|worker| worker.join().unwrap_or(Err(BuildError::Cancelled)))
     })
 }
 
@@ -140,7 +139,7 @@ fn read_file(root: &Root, path: &Path, entry: &mut Entry, buffer: &mut [u8]) -> 
 }
 
 /// The extended attributes that a copy keeps: file capabilities and the user's own.
-pub(crate) fn attributes(fd: &impl std::os::fd::AsFd) -> Result<Vec<(Vec<u8>, Vec<u8>)>, Errno> {
+pub(crate) fn attributes(fd: &impl std::os::fd::AsFd) -> Result<Attributes, Errno> {
     let mut names = vec![0; 4096];
     let length = match flistxattr(fd, &mut names[..]) {
         Ok(length) => length,
@@ -168,4 +167,99 @@ pub(crate) fn attributes(fd: &impl std::os::fd::AsFd) -> Result<Vec<(Vec<u8>, Ve
     }
     kept.sort();
     Ok(kept)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{collections::BTreeMap, fs, os::unix::fs::PermissionsExt};
+
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::tree::{filter::Filter, walk};
+
+    /// The digest of a directory with these files (`name` or `directory/name`), made anew.
+    fn of(files: &BTreeMap<String, (Vec<u8>, u32)>, memory: Option<&Memory>) -> Digest {
+        let dir = tempfile::tempdir().unwrap();
+        for (name, (content, mode)) in files {
+            let path = dir.path().join(name);
+            fs::create_dir_all(path.parent().unwrap()).unwrap();
+            fs::write(&path, content).unwrap();
+            fs::set_permissions(&path, fs::Permissions::from_mode(*mode)).unwrap();
+        }
+        of_directory(dir.path(), memory)
+    }
+
+    fn of_directory(path: &Path, memory: Option<&Memory>) -> Digest {
+        let fd = fs::File::open(path).unwrap().into();
+        let root = Root::new(fd, path.to_owned(), Ownership::Root);
+        let mut entries = walk(&root, Path::new(""), &Filter::default()).unwrap();
+        let cancelled = AtomicBool::new(false);
+        read_files(&root, Path::new(""), &mut entries, memory, &cancelled).unwrap();
+        digest(&entries)
+    }
+
+    fn files() -> impl Strategy<Value = BTreeMap<String, (Vec<u8>, u32)>> {
+        let name = "[ab]{1,2}(/[cd]{1,2})?".prop_filter("a file is no directory", |name| {
+            name.len() != 1 || !name.contains('/')
+        });
+        let mode = prop_oneof![Just(0o644_u32), Just(0o755)];
+        let content = prop::collection::vec(any::<u8>(), 0..4);
+        prop::collection::btree_map(name, (content, mode), 0..5).prop_filter(
+            "a name is either a file or a directory",
+            |files| {
+                files.keys().all(|name| match name.split_once('/') {
+                    Some((parent, _)) => !files.contains_key(parent),
+                    None => true,
+                })
+            },
+        )
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(64))]
+
+        #[test]
+        fn equal_trees_and_only_those_have_equal_digests(one in files(), two in files()) {
+            prop_assert_eq!(one == two, of(&one, None) == of(&two, None));
+            prop_assert_eq!(of(&one, None), of(&one, None));
+        }
+    }
+
+    #[test]
+    fn a_change_is_seen_though_digests_are_remembered() {
+        let (dir, cache) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+        let file = dir.path().join("file");
+        fs::write(&file, "one").unwrap();
+        // Long ago, so that it is remembered.
+        let past = std::time::SystemTime::now() - std::time::Duration::from_secs(60);
+        fs::File::open(&file).unwrap().set_modified(past).unwrap();
+        let memory = || Memory::load(cache.path(), dir.path());
+        let read = || {
+            let memory = memory();
+            let digest = of_directory(dir.path(), Some(&memory));
+            memory.save();
+            digest
+        };
+        let first = read();
+        assert_eq!(read(), first);
+        // The same size and the same time of modification.
+        fs::write(&file, "two").unwrap();
+        fs::File::open(&file).unwrap().set_modified(past).unwrap();
+        assert_ne!(read(), first);
+        fs::write(&file, "one").unwrap();
+        assert_eq!(read(), first);
+    }
+
+    #[test]
+    fn many_files_are_read_by_several_threads() {
+        let dir = tempfile::tempdir().unwrap();
+        for number in 0..200 {
+            fs::write(dir.path().join(number.to_string()), number.to_string()).unwrap();
+        }
+        let first = of_directory(dir.path(), None);
+        assert_eq!(of_directory(dir.path(), None), first);
+        fs::write(dir.path().join("199"), "x").unwrap();
+        assert_ne!(of_directory(dir.path(), None), first);
+    }
 }

@@ -191,6 +191,9 @@ pub(crate) enum Kind {
     },
 }
 
+/// Names and values of extended attributes.
+pub(crate) type Attributes = Vec<(Vec<u8>, Vec<u8>)>;
+
 /// One file of a tree.
 #[derive(Debug, Clone)]
 pub(crate) struct Entry {
@@ -201,11 +204,11 @@ pub(crate) struct Entry {
     pub(crate) mode: u32,
     pub(crate) uid: u32,
     pub(crate) gid: u32,
-    /// Hard links to the file.
-    pub(crate) links: u64,
+    /// The file has other names.
+    pub(crate) is_linked: bool,
     pub(crate) identity: Identity,
     /// Extended attributes that copies keep, sorted by name; read with the digest.
-    pub(crate) attributes: Vec<(Vec<u8>, Vec<u8>)>,
+    pub(crate) attributes: Attributes,
     /// Digest of the content, once known.
     pub(crate) digest: Option<Digest>,
 }
@@ -241,7 +244,7 @@ impl Entry {
             mode: stat.st_mode & 0o7777,
             uid,
             gid,
-            links: u64::from(stat.st_nlink),
+            is_linked: stat.st_nlink > 1,
             identity: Identity::of(&stat),
             attributes: Vec::new(),
             digest: None,

@@ -254,10 +254,10 @@ impl Outcome {
                     lines.insert(*index, (text.clone(), "ran"));
                 }
                 BuildEvent::StepCached { index } => {
-                    lines.get_mut(index).expect("started").1 = "cached"
+                    lines.get_mut(index).expect("started").1 = "cached";
                 }
                 BuildEvent::StepReason { index, text } => {
-                    drop(reasons.insert(*index, text.clone()))
+                    reasons.insert(*index, text.clone());
                 }
                 _ => {}
             }

@@ -17,14 +17,14 @@ use hoist_runtime::{Cgroup, Container, Launch, Stdio, create};
 use hoist_sys::lock::Lock;
 use rustix::pipe::{PipeFlags, pipe_with};
 
-use super::Instructions;
+use super::{Instructions, health::probe};
 use crate::{
     attach::socket_path,
     error::EngineError,
     record::Record,
     request::NetworkMode,
     root::{Engine, cgroup_path, make_dirs, write_json},
-    status::{State, Status},
+    status::{Health, State, Status},
     system::{boot_id, clock},
 };
 
@@ -166,6 +166,7 @@ fn bring_up(
         pid: container.pid,
         monitor: i32::try_from(std::process::id()).unwrap_or(0),
         started: Some(Timestamp::from(clock())),
+        health: probe(&record).map(|_| Health::starting()),
         endpoint: claims.endpoint.clone(),
         boot_id: boot_id()?,
         ..Status::default()
