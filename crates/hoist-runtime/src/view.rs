@@ -48,11 +48,13 @@ fn mount(
     } else {
         fsconfig_set_flag(&overlay, "ro")?;
     }
-    for option in ["redirect_dir", "metacopy"] {
-        fsconfig_set_string(&overlay, option, "off")?;
-    }
     if userxattr {
+        // Implies both, and conflicts with saying so where the kernel follows redirects by default.
         fsconfig_set_flag(&overlay, "userxattr")?;
+    } else {
+        for option in ["redirect_dir", "metacopy"] {
+            fsconfig_set_string(&overlay, option, "off")?;
+        }
     }
     fsconfig_create(&overlay)?;
     fsmount(
