@@ -566,7 +566,8 @@ fn copy_content(
         return copy_by_hand(source, target);
     }
     let mut copied = 0_u64;
-    loop {
+    // What a file grows by meanwhile is the next build's.
+    while copied < expected {
         match copy_file_range(source, None, target, None, CHUNK) {
             Ok(0) => break,
             Ok(count) => copied += count as u64,
