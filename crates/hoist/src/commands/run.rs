@@ -3,7 +3,7 @@
 use std::process::ExitCode;
 
 use hoist_engine::{
-    Engine,
+    Engine, EngineError,
     attach::{Attachment, Ended, Streams},
     container::{AttachRequest, Created},
 };
@@ -12,7 +12,7 @@ use super::{create, request};
 use crate::{
     args::container::RunFlags,
     cli::Call,
-    error::CliError,
+    error::{BROKEN_PIPE, CliError},
     ui::{self, terminal},
 };
 
@@ -100,7 +100,14 @@ pub(crate) fn stay(
     let streams = streams(stdin, raw.is_some(), forward_signals)?;
     let ended = attachment.pump(streams);
     drop(raw);
-    Ok(ended?)
+    ended.map_err(|error| match error {
+        // As a program whose reader goes away, but the container does not go with it.
+        EngineError::OutputClosed(_) => {
+            ui::error(&CliError::from(error).text("hoist"));
+            CliError::Said(BROKEN_PIPE)
+        }
+        other => other.into(),
+    })
 }
 
 /// The user's standard streams, as descriptors of their own.
