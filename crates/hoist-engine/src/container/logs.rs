@@ -105,7 +105,7 @@ impl Engine {
             Some(tail) => reader
                 .last(tail, &|entry| !is_late(entry) && !is_early(entry))?
                 .iter()
-                .try_for_each(|entry| each(entry)),
+                .try_for_each(&mut each),
         };
         let Some(watch) = watch else { return Ok(()) };
         if told.is_break() {
