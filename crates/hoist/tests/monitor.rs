@@ -153,8 +153,7 @@ fn everything_at_once_on_one_container() {
             .map(|(remove, start)| (remove.join().expect("rm"), start.join().expect("start")))
             .unzip()
     });
-    let successes = removed.iter().filter(|run| run.code == 0).count();
-    assert_eq!(successes, 1, "one of them has removed it: {}", removed[0]);
+    assert!(removed.iter().any(|run| run.code == 0), "{}", removed[0]);
     for run in started.into_iter().chain(removed) {
         run.never_says("panicked").never_says("cannot ");
     }
@@ -234,6 +233,7 @@ fn a_monitor_killed_while_it_starts_leaves_nothing_for_good() {
         if step % 2 == 0 {
             // It starts again, with everything that was claimed for it.
             sandbox.hoist(&["start", "box"]).ok();
+            assert_eq!(sandbox.inspect("box", "{{.State.Status}}"), "running");
         }
         sandbox.hoist(&["rm", "-f", "box"]).ok();
         assert_empty(&sandbox);

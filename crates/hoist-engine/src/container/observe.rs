@@ -59,12 +59,14 @@ impl Engine {
         }
         // The monitor writes the last words a moment before it lets go; nobody starts another.
         let path = run.join("lock");
-        let lock = Lock::exclusive(&path).map_err(EngineError::file("lock", path))?;
+        let lock = Lock::exclusive(&path).map_err(EngineError::file("lock", &path))?;
+        // Not held while the status is looked at: it would tell of a monitor.
+        drop(fs::remove_file(&path));
+        drop(lock);
         let Some(container) = self.container(id)? else {
             return Ok(None);
         };
         self.mend(&container)?;
-        drop(lock);
         Ok(Some(container))
     }
 
@@ -94,9 +96,7 @@ impl Engine {
         match &container.status.endpoint {
             Some(endpoint) => self.networks().detach(endpoint)?,
             // Killed before it wrote down what it had claimed.
-            None if record.network == NetworkMode::Bridge => {
-                self.sweep_network(Some(&record.id))?;
-            }
+            None if record.network == NetworkMode::Bridge => self.sweep_network()?,
             None => {}
         }
         if let Ok(cgroup) = Cgroup::open(&cgroup_path(&record.id)) {
