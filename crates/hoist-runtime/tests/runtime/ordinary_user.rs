@@ -182,7 +182,7 @@ fn with_the_hosts_network() {
     let sandbox = Sandbox::new();
     let (account, mut request) = request(
         &sandbox,
-        "ls /sys/class/net | grep -c lo; touch /sys/x 2>&1",
+        "ls /sys/class/net | grep -cx lo; touch /sys/x 2>&1",
     );
     request
         .spec
