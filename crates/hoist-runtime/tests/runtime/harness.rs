@@ -195,6 +195,9 @@ impl Drop for Sandbox {
     fn drop(&mut self) {
         if !std::thread::panicking() {
             self.check();
+        } else if let Ok(cgroup) = hoist_runtime::Cgroup::open(&self.cgroup) {
+            // What a failed test has left; its launchers end by themselves when nothing runs.
+            let _ = cgroup.kill().and_then(|()| cgroup.remove());
         }
     }
 }
