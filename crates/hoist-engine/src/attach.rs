@@ -40,7 +40,8 @@ pub struct Streams {
     pub stderr: OwnedFd,
     /// `stdin` is a terminal that the caller has set to raw mode: its size is passed on.
     pub tty: bool,
-    /// Signals that the caller receives go to the container (Docker's `--sig-proxy`).
+    /// Signals that the caller receives go to the container (Docker's `--sig-proxy`); otherwise
+    /// they end the stay.
     pub forward_signals: bool,
 }
 
@@ -51,6 +52,8 @@ pub enum Stay {
     Ended(Box<Ended>),
     /// The user has typed the keys that detach (Ctrl-P Ctrl-Q): the container goes on.
     Detached,
+    /// The caller has received this signal, which is not to be passed on: the container goes on.
+    Interrupted(i32),
 }
 
 /// How a container ended.
@@ -173,7 +176,7 @@ pub struct Attachment {
     tty: bool,
 }
 
-/// Signals that are passed on to the container; the last one, the terminal's new size, always is.
+/// Signals that are passed on to the container; the last one is the terminal's new size.
 pub(crate) const FORWARDED: [i32; 7] = [
     Signal::HUP.number(),
     Signal::INT.number(),
@@ -215,11 +218,7 @@ impl Attachment {
     /// When the connection breaks. A monitor that was killed is not an error: the container ended
     /// with it, and the status says so.
     pub fn pump(mut self, streams: Streams) -> Result<Stay, EngineError> {
-        let signals = receive(if streams.forward_signals {
-            &FORWARDED
-        } else {
-            &FORWARDED[6..]
-        })?;
+        let signals = receive(&FORWARDED)?;
         self.connection
             .socket
             .set_nonblocking(true)
@@ -233,11 +232,16 @@ impl Attachment {
             stderr: Some(File::from(streams.stderr)),
             terminal: (streams.tty && self.tty).then(DetachKeys::default),
             detached: false,
+            forward_signals: streams.forward_signals,
+            interrupted: None,
             ended: None,
         };
         pump.resize();
         while pump.ended.is_none() {
             pump.turn(&signals)?;
+            if let Some(signal) = pump.interrupted {
+                return Ok(Stay::Interrupted(signal));
+            }
             if pump.detached && pump.pending.is_empty() {
                 return Ok(Stay::Detached);
             }
@@ -268,6 +272,9 @@ struct Pump<'a> {
     terminal: Option<DetachKeys>,
     /// The keys were typed: what is pending is still sent, then it is over.
     detached: bool,
+    forward_signals: bool,
+    /// A signal came that is not to be passed on.
+    interrupted: Option<i32>,
     /// The end: with a status, or without one when the monitor vanished.
     ended: Option<Option<Status>>,
 }
@@ -305,8 +312,10 @@ impl Pump<'_> {
     fn signal(&mut self, signal: i32) {
         if signal == Signal::WINCH.number() {
             self.resize();
-        } else {
+        } else if self.forward_signals {
             wire::push(&mut self.pending, Kind::Signal, &signal.to_le_bytes());
+        } else {
+            self.interrupted = Some(signal);
         }
     }
 

@@ -48,6 +48,7 @@ impl Session<'_> {
                 ui::note(&format!("\nhoist: {} goes on running", self.name));
                 Ok(ExitCode::SUCCESS)
             }
+            Stay::Interrupted(signal) => Ok(exit_code(128 + signal)),
         }
     }
 
