@@ -25,7 +25,7 @@ use hoist_engine::Engine;
 use hoist_store::{StoreError, StoredImage};
 
 use crate::{
-    cache::Cache,
+    cache::{CONTEXTS, Cache},
     context::{Context, find_dockerfile},
     error::BuildError,
     excerpt::Listing,
@@ -37,9 +37,6 @@ use crate::{
     schedule::{self, Permits},
     sources::{Place, Source, gather},
 };
-
-/// Where digests of context files are remembered, below the root.
-const CONTEXTS: &str = "cache/context-v1";
 
 /// Build an image. `events` is told what happens as it happens, from several threads; once
 /// `cancelled` is set the build stops.
@@ -80,7 +77,7 @@ pub fn build(
         context: &context,
         cache: &cache,
         trail: &trail,
-        permits: Permits::of_machine(),
+        permits: Permits::default(),
         platform: request.platform.clone().unwrap_or_else(Platform::host),
         events,
         prepared,

@@ -20,13 +20,22 @@ use std::{
 use hoist_core::{Digest, time::Timestamp};
 use hoist_engine::Engine;
 use hoist_store::Store;
-use hoist_sys::atomic::{self, Durability};
+use hoist_sys::{
+    atomic::{self, Durability},
+    lock::Lock,
+};
 use serde::{Deserialize, Serialize};
 
 use crate::{error::BuildError, key::Parts};
 
-/// The directory of the records below the root.
+/// The directory of the records, below the root.
 const DIRECTORY: &str = "cache/build-v1";
+
+/// Where digests of context files are remembered, below the root.
+pub(crate) const CONTEXTS: &str = "cache/context-v1";
+
+/// Where cache mounts lie, below the root.
+pub(crate) const MOUNTS: &str = "cache/mounts-v1";
 
 /// The result of a step.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -206,6 +215,107 @@ fn directory(engine: &Engine) -> PathBuf {
     engine.settings().root.join(DIRECTORY)
 }
 
+/// How much of the cache is to go.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Prune {
+    /// What no build can use any more: records of layers that are gone.
+    Unusable,
+    /// Everything but the cache mounts that a step uses right now. The layers themselves are the
+    /// store's: they go with the next collection that does not keep [`cached_layers`].
+    All,
+}
+
+/// Remove files of the build cache; how many bytes they took. Builds that run at the same time
+/// are not disturbed: to them a record that is gone is one that never was.
+///
+/// # Errors
+/// [`BuildError::Io`] for what cannot be listed or removed.
+pub fn prune_cache(engine: &Engine, prune: Prune) -> Result<u64, BuildError> {
+    let mut freed = 0;
+    let records = directory(engine);
+    for path in list(&records)? {
+        let key = path.with_extension("json");
+        let is_dead = || match atomic::read(&key)
+            .ok()
+            .map(|bytes| serde_json::from_slice(&bytes))
+        {
+            Some(Ok(Record {
+                layer: Some(layer), ..
+            })) => !engine.store().has_layer(&layer).unwrap_or(true),
+            Some(Ok(Record { layer: None, .. })) => false,
+            Some(Err(_)) | None => true,
+        };
+        if path.is_file() && (prune == Prune::All || is_dead()) {
+            freed += remove(&path)?;
+        }
+    }
+    if prune == Prune::All {
+        let root = &engine.settings().root;
+        for directory in [records.join("trails"), root.join(CONTEXTS)] {
+            for path in list(&directory)? {
+                freed += remove(&path)?;
+            }
+        }
+        for directory in list(&root.join(MOUNTS))? {
+            if let Ok(Some(lock)) = Lock::try_exclusive(&directory.join("lock")) {
+                freed += size_of(&directory);
+                remove_tree(&directory)?;
+                drop(lock);
+            }
+        }
+    }
+    Ok(freed)
+}
+
+fn failed(action: &'static str, path: &Path) -> impl FnOnce(std::io::Error) -> BuildError {
+    let path = path.to_owned();
+    move |source| BuildError::Io {
+        action,
+        path,
+        source,
+    }
+}
+
+fn list(directory: &Path) -> Result<Vec<PathBuf>, BuildError> {
+    let entries = match std::fs::read_dir(directory) {
+        Ok(entries) => entries,
+        Err(e) if e.kind() == std::io::ErrorKind::NotFound => return Ok(Vec::new()),
+        Err(e) => return Err(failed("list", directory)(e)),
+    };
+    entries
+        .map(|entry| {
+            entry
+                .map(|entry| entry.path())
+                .map_err(failed("list", directory))
+        })
+        .collect()
+}
+
+fn remove(path: &Path) -> Result<u64, BuildError> {
+    let size = std::fs::symlink_metadata(path).map_or(0, |found| found.len());
+    match std::fs::remove_file(path) {
+        Ok(()) => Ok(size),
+        Err(e) if e.kind() == std::io::ErrorKind::NotFound => Ok(0),
+        Err(e) => Err(failed("remove", path)(e)),
+    }
+}
+
+fn remove_tree(path: &Path) -> Result<(), BuildError> {
+    hoist_sys::tree::remove(path).map_err(failed("remove", path))
+}
+
+/// Bytes of the files below `path`, as far as they can be looked at.
+fn size_of(path: &Path) -> u64 {
+    let entries = std::fs::read_dir(path).into_iter().flatten().flatten();
+    entries
+        .map(|entry| match entry.metadata() {
+            Ok(found) if found.is_dir() => size_of(&entry.path()),
+            Ok(found) => found.len(),
+            Err(_) => 0,
+        })
+        .sum()
+}
+
 /// The layers that records of earlier builds refer to: what a garbage collection must keep for
 /// those builds to stay cached. Sorted, each once.
 ///
@@ -213,20 +323,8 @@ fn directory(engine: &Engine) -> PathBuf {
 /// [`BuildError::Io`] when the records cannot be listed; a record that cannot be read is passed
 /// over.
 pub fn cached_layers(engine: &Engine) -> Result<Vec<Digest>, BuildError> {
-    let path = directory(engine);
-    let failed = |source| BuildError::Io {
-        action: "list",
-        path: path.clone(),
-        source,
-    };
-    let entries = match std::fs::read_dir(&path) {
-        Ok(entries) => entries,
-        Err(e) if e.kind() == std::io::ErrorKind::NotFound => return Ok(Vec::new()),
-        Err(e) => return Err(failed(e)),
-    };
     let mut layers = BTreeSet::new();
-    for entry in entries {
-        let path = entry.map_err(failed)?.path();
+    for path in list(&directory(engine))? {
         if path
             .extension()
             .is_some_and(|extension| extension == "json")

@@ -34,7 +34,7 @@ mod sources;
 mod tree;
 
 pub use build::build;
-pub use cache::cached_layers;
+pub use cache::{Prune, cached_layers, prune_cache};
 pub use error::BuildError;
 pub use import::import;
 pub use request::{BuildRequest, Built, BuiltLayer, ImportRequest};

@@ -724,3 +724,105 @@ fn two_builds_at_once_both_succeed() {
     assert_eq!(ids[0].layers[1].diff_id, ids[1].layers[1].diff_id);
     assert_eq!(world.build(&request).built().cached, 3);
 }
+
+#[test]
+fn a_hostile_archive_or_context_reaches_nothing_outside() {
+    let world = World::new();
+    let outside = world.directory.path().join("outside");
+    fs::write(&outside, "untouched").unwrap();
+    let up = format!("../../../../../../../../..{}", outside.display());
+    let archive = |path: &str, kind: tar::EntryType, link: &str| {
+        let mut builder = tar::Builder::new(Vec::new());
+        let mut header = tar::Header::new_gnu();
+        header.set_entry_type(kind);
+        header.set_mode(0o644);
+        header.set_size(if link.is_empty() { 4 } else { 0 });
+        // The library refuses such names, so they are written by hand.
+        let name = header.as_gnu_mut().unwrap();
+        name.name[..path.len()].copy_from_slice(path.as_bytes());
+        name.linkname[..link.len()].copy_from_slice(link.as_bytes());
+        header.set_cksum();
+        let content: &[u8] = if link.is_empty() { b"evil" } else { b"" };
+        builder.append(&header, content).unwrap();
+        builder.into_inner().unwrap()
+    };
+    use tar::EntryType::{Link, Regular};
+    for (path, kind, link) in [(up.as_str(), Regular, ""), ("hard", Link, up.as_str())] {
+        world.file("evil.tar", archive(path, kind, link));
+        let error = world.dockerfile("FROM base\nADD evil.tar /new/\n").error();
+        assert!(error.contains("leads out of the destination"), "{error}");
+    }
+    // Links in the image and in the context lead within them.
+    let run = format!(
+        "FROM base\nRUN ln -s {up} /link && ln -s / /root\nCOPY data /link\nCOPY data /root/root/x\n"
+    );
+    world.file("data", "data");
+    std::os::unix::fs::symlink(&outside, world.context().join("data-link")).unwrap();
+    world.dockerfile(&run).built();
+    assert!(
+        world
+            .dockerfile("FROM base\nCOPY data-link /x\n")
+            .error()
+            .contains("not found")
+    );
+    assert_eq!(fs::read_to_string(&outside).unwrap(), "untouched");
+}
+
+#[test]
+fn a_full_disk_names_the_file_and_leaves_nothing() {
+    let world = World::new();
+    world.file("large", vec![1; 7 << 20]);
+    // A root on a small file system, gone with the guard.
+    let small = Small::mount(&world.directory.path().join("small"));
+    let other = world.elsewhere(&small.0);
+    let result = |text: &str| {
+        world.file("Dockerfile", text);
+        let events = |_| {};
+        let cancelled = AtomicBool::new(false);
+        hoist_build::build(&other, &world.request(), &events, &cancelled)
+    };
+    let error = result("FROM base\nCOPY large /large\n").unwrap_err();
+    let text = hoist_core::error::chain(&error);
+    assert_eq!(
+        text,
+        "cannot write /large: No space left on device (os error 28)"
+    );
+    assert!(hoist_core::Describe::hints(&error)[0].starts_with("the disk is full"));
+    // The room is there again, and what was written of the layer is not.
+    assert!(result("FROM base\nRUN dd if=/dev/zero of=/x bs=1M count=2 2>/dev/null\n").is_ok());
+}
+
+/// A tmpfs of 8 MiB, unmounted on drop.
+struct Small(std::path::PathBuf);
+
+impl Small {
+    fn mount(path: &std::path::Path) -> Self {
+        use rustix::mount::{MountFlags, mount};
+        fs::create_dir(path).expect("a directory");
+        mount("tmpfs", path, "tmpfs", MountFlags::empty(), c"size=8m").expect("a tmpfs");
+        Self(path.to_owned())
+    }
+}
+
+impl Drop for Small {
+    fn drop(&mut self) {
+        let _ = rustix::mount::unmount(&self.0, rustix::mount::UnmountFlags::DETACH);
+    }
+}
+
+#[test]
+fn pruning_the_cache_disturbs_no_build() {
+    let mut world = World::new();
+    world.file("data", "x");
+    let dockerfile = "FROM base\nCOPY data /data\nRUN --mount=type=cache,target=/c touch /c/kept && cat /data > /seen\n";
+    world.dockerfile(dockerfile).built();
+    assert_eq!(
+        hoist_build::prune_cache(&world.engine, hoist_build::Prune::Unusable).unwrap(),
+        0
+    );
+    assert_eq!(world.dockerfile(dockerfile).built().cached, 2);
+    assert!(hoist_build::prune_cache(&world.engine, hoist_build::Prune::All).unwrap() > 0);
+    assert_eq!(hoist_build::cached_layers(&world.engine).unwrap(), []);
+    world.reopen();
+    assert_eq!(world.dockerfile(dockerfile).built().cached, 0);
+}

@@ -253,11 +253,16 @@ impl Extraction<'_> {
         let link = member.link_name_bytes().unwrap_or_default().into_owned();
         let attributes = self.attributes(member)?;
         let header = member.header();
-        let number = |result: std::io::Result<u64>| {
+        let fields = header.as_old();
+        let number = |field: &[u8], result: std::io::Result<u64>| {
+            // Some writers leave out what is zero.
+            if field.iter().all(|byte| matches!(byte, 0 | b' ')) {
+                return Ok(0);
+            }
             result.map_err(|e| self.malformed(format!("a header is malformed: {e}")))
         };
-        let id = |result| {
-            number(result).and_then(|id| {
+        let id = |field: &[u8], result| {
+            number(field, result).and_then(|id| {
                 u32::try_from(id).map_err(|_| self.malformed(format!("the id {id} is too large")))
             })
         };
@@ -274,13 +279,13 @@ impl Extraction<'_> {
             EntryType::Fifo => special(FileType::Fifo, 0),
             _ => Kind::File,
         };
-        let seconds = i64::try_from(number(header.mtime())?).unwrap_or(0);
+        let seconds = i64::try_from(number(&fields.mtime, header.mtime())?).unwrap_or(0);
         let mode = header.mode().map_err(|e| self.malformed(e.to_string()))? & 0o7777;
         let owner = match self.owner {
             Some(owner) => owner,
             None => Owner {
-                uid: id(header.uid())?,
-                gid: id(header.gid())?,
+                uid: id(&fields.uid, header.uid())?,
+                gid: id(&fields.gid, header.gid())?,
             },
         };
         Ok(Entry {

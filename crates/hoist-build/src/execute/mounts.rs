@@ -25,15 +25,13 @@ use super::{
     step::At,
 };
 use crate::{
+    cache::MOUNTS,
     error::BuildError,
     key::chain,
     plan::{CopyAction, CopyFrom, CopyOptions, MountAction, MountSource, RunAction},
     sources::{Place, Source, gather},
     tree::{Root, below},
 };
-
-/// Where cache mounts lie below the root.
-const CACHES: &str = "cache/mounts-v1";
 
 /// How often whoever waits for a cache mount looks again.
 const TICK: Duration = Duration::from_millis(50);
@@ -235,7 +233,7 @@ impl Worker<'_> {
             return Ok(());
         };
         let name = Digest::of(id.as_bytes()).hex();
-        let caches = self.engine.settings().root.join(CACHES);
+        let caches = self.engine.settings().root.join(MOUNTS);
         let (directory, lock) = claim(&caches, &name, *sharing, stop)?;
         let data = directory.join("data");
         make_data(&data, *mode, (*uid, *gid)).map_err(|source| BuildError::Io {

@@ -44,75 +44,15 @@ impl World {
     /// A root with the image `base`: busybox, two users, and a link among the directories.
     pub(crate) fn new() -> Self {
         let world = Self::bare();
-        let program = fs::read(BUSYBOX).expect("install it: apt-get install busybox-static");
-        let mut archive = tar::Builder::new(Vec::new());
-        let mut add = |path: &str, kind: tar::EntryType, link: &str, content: &[u8]| {
-            let mut header = tar::Header::new_gnu();
-            header.set_entry_type(kind);
-            header.set_mode(if kind == tar::EntryType::Regular {
-                0o644
-            } else {
-                0o755
-            });
-            if path == "bin/busybox" {
-                header.set_mode(0o755);
-            }
-            if path == "tmp/" {
-                header.set_mode(0o1777);
-            }
-            header.set_mtime(1_600_000_000);
-            header.set_size(content.len() as u64);
-            if link.is_empty() {
-                archive
-                    .append_data(&mut header, path, content)
-                    .expect("an entry");
-            } else {
-                archive
-                    .append_link(&mut header, path, link)
-                    .expect("a link");
-            }
-        };
-        use tar::EntryType::{Directory, Regular, Symlink};
-        for path in [
-            "bin/",
-            "etc/",
-            "tmp/",
-            "usr/",
-            "usr/share/",
-            "dev/",
-            "proc/",
-            "sys/",
-        ] {
-            add(path, Directory, "", b"");
-        }
-        add("bin/busybox", Regular, "", &program);
-        for applet in [
-            "sh", "echo", "cat", "mkdir", "ln", "rm", "id", "ls", "touch", "sleep", "false",
-            "true", "chmod", "test", "stat", "printf", "dd", "cp", "mv", "seq", "env", "pwd",
-        ] {
-            add(&format!("bin/{applet}"), Symlink, "busybox", b"");
-        }
-        add("share", Symlink, "usr/share", b"");
-        add(
-            "etc/passwd",
-            Regular,
-            "",
-            b"root:x:0:0::/root:/bin/sh\napp:x:1000:1001::/home/app:/bin/sh\n",
-        );
-        add(
-            "etc/group",
-            Regular,
-            "",
-            b"root:x:0:\napp:x:1001:\nweb:x:33:\n",
-        );
-        let archive = archive.into_inner().expect("an archive");
-        let request = ImportRequest {
-            reference: Some(Reference::parse("base").expect("a name")),
-            changes: vec!["CMD [\"sh\"]".to_owned(), "ENV BASE=yes".to_owned()],
-            ..ImportRequest::default()
-        };
-        hoist_build::import(&world.engine, &archive[..], &request).expect("an image");
+        import_base(&world.engine);
         world
+    }
+
+    /// Another root with the image `base`, below `directory`.
+    pub(crate) fn elsewhere(&self, directory: &Path) -> Engine {
+        let engine = open(directory);
+        import_base(&engine);
+        engine
     }
 
     /// The build context.
@@ -176,6 +116,78 @@ impl World {
         list(&base, &base.join(path), &mut lines);
         lines.join("\n")
     }
+}
+
+/// Busybox with a few of its names, two users, and a link among the directories.
+fn import_base(engine: &Engine) {
+    let program = fs::read(BUSYBOX).expect("install it: apt-get install busybox-static");
+    let mut archive = tar::Builder::new(Vec::new());
+    let mut add = |path: &str, kind: tar::EntryType, link: &str, content: &[u8]| {
+        let mut header = tar::Header::new_gnu();
+        header.set_entry_type(kind);
+        header.set_mode(if kind == tar::EntryType::Regular {
+            0o644
+        } else {
+            0o755
+        });
+        if path == "bin/busybox" {
+            header.set_mode(0o755);
+        }
+        if path == "tmp/" {
+            header.set_mode(0o1777);
+        }
+        header.set_mtime(1_600_000_000);
+        header.set_size(content.len() as u64);
+        if link.is_empty() {
+            archive
+                .append_data(&mut header, path, content)
+                .expect("an entry");
+        } else {
+            archive
+                .append_link(&mut header, path, link)
+                .expect("a link");
+        }
+    };
+    use tar::EntryType::{Directory, Regular, Symlink};
+    for path in [
+        "bin/",
+        "etc/",
+        "tmp/",
+        "usr/",
+        "usr/share/",
+        "dev/",
+        "proc/",
+        "sys/",
+    ] {
+        add(path, Directory, "", b"");
+    }
+    add("bin/busybox", Regular, "", &program);
+    for applet in [
+        "sh", "echo", "cat", "mkdir", "ln", "rm", "id", "ls", "touch", "sleep", "false", "true",
+        "chmod", "test", "stat", "printf", "dd", "cp", "mv", "seq", "env", "pwd",
+    ] {
+        add(&format!("bin/{applet}"), Symlink, "busybox", b"");
+    }
+    add("share", Symlink, "usr/share", b"");
+    add(
+        "etc/passwd",
+        Regular,
+        "",
+        b"root:x:0:0::/root:/bin/sh\napp:x:1000:1001::/home/app:/bin/sh\n",
+    );
+    add(
+        "etc/group",
+        Regular,
+        "",
+        b"root:x:0:\napp:x:1001:\nweb:x:33:\n",
+    );
+    let archive = archive.into_inner().expect("an archive");
+    let request = ImportRequest {
+        reference: Some(Reference::parse("base").expect("a name")),
+        changes: vec!["CMD [\"sh\"]".to_owned(), "ENV BASE=yes".to_owned()],
+        ..ImportRequest::default()
+    };
+    hoist_build::import(engine, &archive[..], &request).expect("an image");
 }
 
 fn open(directory: &Path) -> Engine {
