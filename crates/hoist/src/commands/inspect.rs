@@ -118,7 +118,11 @@ fn documents(
         None | Some("") => ui::line(&format::indented(&Value::Array(found)))?,
         Some("json") => ui::line(&Value::Array(found).to_string())?,
         Some(template) => {
-            for document in &found {
+            for document in &mut found {
+                // Docker's templates know this field, although its JSON leaves it out: `if` sees nothing.
+                if let Some(state) = document.get_mut("State").and_then(Value::as_object_mut) {
+                    state.entry("Health").or_insert(Value::Null);
+                }
                 ui::out(&format::document(document, Some(template))?)?;
             }
         }
