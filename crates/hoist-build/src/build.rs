@@ -77,7 +77,7 @@ pub fn build(
         context: &context,
         cache: &cache,
         trail: &trail,
-        permits: Permits::of_machine(),
+        permits: Permits::default(),
         platform: request.platform.clone().unwrap_or_else(Platform::host),
         events,
         prepared,

@@ -131,10 +131,11 @@ impl<T> Drop for Fallen<'_, T> {
     }
 }
 
-/// How many steps may be at work.
-#[derive(Debug)]
+/// How many steps may be at work: as many as there are processors.
+#[derive(Debug, Default)]
 pub(crate) struct Permits {
-    free: Mutex<usize>,
+    /// `None` until the first one asks: a build that finds everything asks nobody.
+    free: Mutex<Option<usize>>,
     returned: Condvar,
 }
 
@@ -144,15 +145,6 @@ pub(crate) struct Permits {
 pub(crate) struct Permit<'a>(&'a Permits);
 
 impl Permits {
-    /// As many as there are processors.
-    pub(crate) fn of_machine() -> Self {
-        let count = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
-        Self {
-            free: Mutex::new(count),
-            returned: Condvar::new(),
-        }
-    }
-
     /// Wait for a permit.
     pub(crate) fn acquire(&self, stop: &AtomicBool) -> Result<Permit<'_>, BuildError> {
         let mut free = self.free.lock().unwrap_or_else(PoisonError::into_inner);
@@ -160,8 +152,9 @@ impl Permits {
             if stop.load(Ordering::Relaxed) {
                 return Err(BuildError::Cancelled);
             }
-            if *free > 0 {
-                *free -= 1;
+            let count = free.get_or_insert_with(processors);
+            if *count > 0 {
+                *count -= 1;
                 return Ok(Permit(self));
             }
             let waited = self.returned.wait_timeout(free, TICK);
@@ -170,9 +163,15 @@ impl Permits {
     }
 }
 
+fn processors() -> usize {
+    std::thread::available_parallelism().map_or(1, std::num::NonZero::get)
+}
+
 impl Drop for Permit<'_> {
     fn drop(&mut self) {
-        *self.0.free.lock().unwrap_or_else(PoisonError::into_inner) += 1;
+        let mut free = self.0.free.lock().unwrap_or_else(PoisonError::into_inner);
+        *free = free.map(|count| count + 1);
+        drop(free);
         self.0.returned.notify_one();
     }
 }
@@ -222,7 +221,7 @@ mod tests {
         let cancelled = AtomicBool::new(true);
         let result = run(2, &cancelled, &|_, _: &Board<()>, stop| {
             Permits {
-                free: Mutex::new(0),
+                free: Mutex::new(Some(0)),
                 returned: Condvar::new(),
             }
             .acquire(stop)

@@ -24,12 +24,13 @@ use std::{
 use rustix::{
     fs::{
         AtFlags, FileType, Gid, Mode, OFlags, Stat, Timespec, Timestamps, Uid, XattrFlags, chownat,
-        copy_file_range, fchmod, fchown, fsetxattr, futimens, linkat, mkdirat, mknodat, openat,
-        readlinkat, sendfile, statat, symlinkat, unlinkat, utimensat,
+        fchmod, fchown, fsetxattr, futimens, linkat, mkdirat, mknodat, openat, readlinkat, statat,
+        symlinkat, unlinkat, utimensat,
     },
     io::Errno,
 };
 
+use super::content;
 use crate::{
     error::BuildError,
     tree::{Entry, Identity, Kind, components, digest::attributes},
@@ -372,7 +373,7 @@ impl Draft {
         }
         let file = create(place, name).map_err(fail)?;
         if let Some(source) = source {
-            copy_content(source, file.as_fd(), entry.identity.size).map_err(fail)?;
+            content::copy(source, file.as_fd(), entry.identity.size).map_err(fail)?;
             for (name, value) in &entry.attributes {
                 fsetxattr(&file, &name[..], value, XattrFlags::empty()).map_err(fail)?;
             }
@@ -553,65 +554,4 @@ fn entry_times(entry: &Entry) -> Timestamps {
 
 fn times_of(stat: &Stat) -> Timestamps {
     times_at(Identity::of(stat).mtime)
-}
-
-/// Copy the content of `source` to the empty file `target`, in the kernel where it can.
-fn copy_content(
-    source: BorrowedFd<'_>,
-    target: BorrowedFd<'_>,
-    expected: u64,
-) -> Result<(), Errno> {
-    const CHUNK: usize = 1 << 30;
-    if expected == 0 {
-        return copy_by_hand(source, target);
-    }
-    let mut copied = 0_u64;
-    // What a file grows by meanwhile is the next build's.
-    while copied < expected {
-        match copy_file_range(source, None, target, None, CHUNK) {
-            Ok(0) => break,
-            Ok(count) => copied += count as u64,
-            Err(Errno::INTR) => {}
-            Err(Errno::XDEV | Errno::INVAL | Errno::NOSYS | Errno::OPNOTSUPP) if copied == 0 => {
-                return send_content(source, target);
-            }
-            Err(errno) => return Err(errno),
-        }
-    }
-    Ok(())
-}
-
-fn send_content(source: BorrowedFd<'_>, target: BorrowedFd<'_>) -> Result<(), Errno> {
-    const CHUNK: usize = 1 << 24;
-    let mut copied = 0_u64;
-    loop {
-        match sendfile(target, source, None, CHUNK) {
-            Ok(0) => return Ok(()),
-            Ok(count) => copied += count as u64,
-            Err(Errno::INTR) => {}
-            Err(Errno::INVAL | Errno::NOSYS) if copied == 0 => return copy_by_hand(source, target),
-            Err(errno) => return Err(errno),
-        }
-    }
-}
-
-/// For files of unknown length (a size of 0 may mean "generated when read").
-fn copy_by_hand(source: BorrowedFd<'_>, target: BorrowedFd<'_>) -> Result<(), Errno> {
-    let mut buffer = [0; 64 << 10];
-    loop {
-        let count = match rustix::io::read(source, &mut buffer) {
-            Ok(0) => return Ok(()),
-            Ok(count) => count,
-            Err(Errno::INTR) => continue,
-            Err(errno) => return Err(errno),
-        };
-        let mut rest = &buffer[..count];
-        while !rest.is_empty() {
-            match rustix::io::write(target, rest) {
-                Ok(count) => rest = &rest[count..],
-                Err(Errno::INTR) => {}
-                Err(errno) => return Err(errno),
-            }
-        }
-    }
 }

@@ -2,6 +2,7 @@
 
 pub(crate) mod archive;
 pub(crate) mod chmod;
+mod content;
 pub(crate) mod copy;
 pub(crate) mod draft;
 mod mounts;
