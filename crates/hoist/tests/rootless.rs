@@ -171,3 +171,20 @@ fn a_published_port_is_refused_with_the_reason() {
     run.says("root");
     sandbox.hoist(&["ps", "-aq"]).ok().stdout_is("");
 }
+
+#[test]
+fn a_limit_is_refused_with_the_way_out() {
+    let sandbox = sandbox();
+    let run = [
+        "run",
+        "--rm",
+        "--network",
+        "none",
+        "-m",
+        "64m",
+        "busybox",
+        "true",
+    ];
+    sandbox.hoist(&run).fails(125).says("leave out --memory");
+    sandbox.hoist(&["ps", "-aq"]).ok().stdout_is("");
+}
