@@ -1,5 +1,6 @@
 //! The client's side of a container's monitor: requests, and copying standard streams.
 
+mod detach;
 mod pump;
 
 pub use pump::Attachment;
@@ -41,8 +42,20 @@ pub struct Streams {
     pub stderr: OwnedFd,
     /// `stdin` is a terminal that the caller has set to raw mode: its size is passed on.
     pub tty: bool,
-    /// Signals that the caller receives go to the container (Docker's `--sig-proxy`).
+    /// Signals that the caller receives go to the container (Docker's `--sig-proxy`); otherwise
+    /// they end the stay.
     pub forward_signals: bool,
+}
+
+/// How staying with a container came to its end.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Stay {
+    /// The container has ended and is cleaned up.
+    Ended(Box<Ended>),
+    /// The user has typed the keys that detach (Ctrl-P Ctrl-Q): the container goes on.
+    Detached,
+    /// The caller has received this signal, which is not to be passed on: the container goes on.
+    Interrupted(i32),
 }
 
 /// How a container ended.
@@ -156,7 +169,7 @@ pub(crate) fn socket_path(directory: BorrowedFd<'_>) -> String {
     format!("/proc/self/fd/{}/monitor.sock", directory.as_raw_fd())
 }
 
-/// Signals that are passed on to the container; the last one, the terminal's new size, always is.
+/// Signals that are passed on to the container; the last one is the terminal's new size.
 pub(crate) const FORWARDED: [i32; 7] = [
     Signal::HUP.number(),
     Signal::INT.number(),

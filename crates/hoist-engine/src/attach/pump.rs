@@ -21,7 +21,9 @@ use rustix::{
     io::Errno,
 };
 
-use super::{Connection, Ended, FORWARDED, Streams, receive, terminal_size};
+use super::{
+    Connection, Ended, FORWARDED, Stay, Streams, detach::DetachKeys, receive, terminal_size,
+};
 use crate::{
     error::EngineError,
     status::{State, Status},
@@ -35,7 +37,6 @@ pub struct Attachment {
     monitor: Child,
     stdin: bool,
     tty: bool,
-    patience: Patience,
 }
 
 /// Signals wait while a container is started, to be passed on to it once it runs.
@@ -72,18 +73,17 @@ impl Attachment {
         monitor: Child,
         stdin: bool,
         tty: bool,
-        patience: Patience,
     ) -> Self {
         Self {
             connection,
             monitor,
             stdin,
             tty,
-            patience,
         }
     }
 
-    /// Copy between the caller's streams and the container until it has ended and is cleaned up.
+    /// Copy between the caller's streams and the container until it has ended and is cleaned up, or
+    /// the user detaches from its terminal.
     /// Signals that the caller receives meanwhile, and those that it received while the container
     /// was started, are passed on to the container; with a terminal, so is its size.
     ///
@@ -91,13 +91,8 @@ impl Attachment {
     /// [`EngineError::OutputClosed`] when nobody reads the caller's output any more: the container
     /// goes on. Otherwise when the connection breaks. A monitor that was killed is not an error:
     /// the container ended with it, and the status says so.
-    pub fn pump(mut self, streams: Streams) -> Result<Ended, EngineError> {
-        let signals = if streams.forward_signals {
-            receive(&FORWARDED)?
-        } else {
-            set_mask(&self.patience.before).map_err(EngineError::system("sigprocmask"))?;
-            receive(&FORWARDED[6..])?
-        };
+    pub fn pump(mut self, streams: Streams) -> Result<Stay, EngineError> {
+        let signals = receive(&FORWARDED)?;
         self.connection
             .socket
             .set_nonblocking(true)
@@ -109,11 +104,20 @@ impl Attachment {
             stdin: streams.stdin.filter(|_| self.stdin).map(File::from),
             stdout: Sink::new(streams.stdout)?,
             stderr: Sink::new(streams.stderr)?,
-            terminal: streams.tty && self.tty,
+            terminal: (streams.tty && self.tty).then(DetachKeys::default),
+            detached: false,
+            forward_signals: streams.forward_signals,
+            interrupted: None,
             ended: None,
         };
         pump.resize();
         while !pump.turn(&signals)? {
+            if let Some(signal) = pump.interrupted {
+                return Ok(Stay::Interrupted(signal));
+            }
+            if pump.detached && pump.pending.is_empty() {
+                return Ok(Stay::Detached);
+            }
             if pump.stdout.closed && pump.ended.is_none() {
                 return Err(EngineError::OutputClosed(self.connection.name));
             }
@@ -128,10 +132,10 @@ impl Attachment {
         self.monitor
             .try_wait()
             .map_err(EngineError::system("wait"))?;
-        Ok(Ended {
+        Ok(Stay::Ended(Box::new(Ended {
             exit_code: status.exit_code,
             status,
-        })
+        })))
     }
 }
 
@@ -143,7 +147,13 @@ struct Pump<'a> {
     stdin: Option<File>,
     stdout: Sink,
     stderr: Sink,
-    terminal: bool,
+    /// The caller's input is a terminal, whose size is passed on and whose keys may detach.
+    terminal: Option<DetachKeys>,
+    /// The keys were typed: what is pending is still sent, then it is over.
+    detached: bool,
+    forward_signals: bool,
+    /// A signal came that is not to be passed on.
+    interrupted: Option<i32>,
     /// The end: with a status, or without one when the monitor vanished.
     ended: Option<Option<Status>>,
 }
@@ -227,8 +237,10 @@ impl Pump<'_> {
             // There is nobody to pass it on to, but somebody who does not want to wait.
             self.stdout.give_up();
             self.stderr.give_up();
-        } else {
+        } else if self.forward_signals {
             wire::push(&mut self.pending, Kind::Signal, &signal.to_le_bytes());
+        } else {
+            self.interrupted = Some(signal);
         }
     }
 
@@ -236,7 +248,7 @@ impl Pump<'_> {
         if let Some(size) = self
             .stdin
             .as_ref()
-            .filter(|_| self.terminal)
+            .filter(|_| self.terminal.is_some())
             .and_then(terminal_size)
         {
             self.pending.append(&mut wire::json(Kind::Resize, &size));
@@ -251,7 +263,14 @@ impl Pump<'_> {
                 wire::push(&mut self.pending, Kind::StdinEnd, &[]);
                 self.stdin = None;
             }
-            Ok(read) => wire::push(&mut self.pending, Kind::Stdin, &bytes[..read]),
+            Ok(read) => match &mut self.terminal {
+                Some(keys) => {
+                    let (passed, detached) = keys.pass(&bytes[..read]);
+                    wire::push(&mut self.pending, Kind::Stdin, &passed);
+                    self.detached = detached;
+                }
+                None => wire::push(&mut self.pending, Kind::Stdin, &bytes[..read]),
+            },
             Err(error)
                 if matches!(
                     error.kind(),

@@ -66,7 +66,6 @@ impl Engine {
                 monitor,
                 attach.stdin,
                 container.record.tty,
-                patience,
             ))),
             Err(error) => Err(patience.fail(error)),
         }

@@ -11,7 +11,7 @@ use hoist_core::{
     signal::Signal,
     spec::{Mount, NamespaceKind, Process, Spec},
 };
-use hoist_network::{Attach, hosts_file, resolv_conf};
+use hoist_network::{Attach, hosts_file};
 use hoist_runtime::{Cgroup, Launch, Stdio, create, defaults};
 use hoist_sys::{lock::Lock, process::send_signal};
 use rustix::{
@@ -23,6 +23,7 @@ use super::{Step, StepExit, stubs::Stubs};
 use crate::{
     container::{remove_tree, resolve_user},
     error::EngineError,
+    host_files,
     monitor::Claims,
     request::{Limits, NetworkMode},
     root::{Engine, cgroup_path, make_dirs},
@@ -188,18 +189,15 @@ fn write_files(
     network: NetworkMode,
 ) -> Result<Vec<Mount>, EngineError> {
     let directory = engine.step_dir(id);
-    let host = |path: &str| {
-        fs::read(path)
-            .map(|bytes| String::from_utf8_lossy(&bytes).into_owned())
-            .unwrap_or_default()
-    };
-    let resolv = host("/etc/resolv.conf");
     let files = if network == NetworkMode::Host {
-        [("hosts", host("/etc/hosts")), ("resolv.conf", resolv)]
+        [
+            ("hosts", host_files::read("/etc/hosts")?),
+            ("resolv.conf", host_files::read("/etc/resolv.conf")?),
+        ]
     } else {
         [
             ("hosts", hosts_file(&step.hostname, None, None, &[])),
-            ("resolv.conf", resolv_conf(&resolv)),
+            ("resolv.conf", host_files::container_resolv_conf()?),
         ]
     };
     let mount = |(name, text): (&str, String)| {

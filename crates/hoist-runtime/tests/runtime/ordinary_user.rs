@@ -2,10 +2,10 @@
 
 use std::{fs, os::unix::fs::chown, process::Command};
 
-use hoist_core::spec::User;
+use hoist_core::spec::{NamespaceKind, User};
 
 use crate::{
-    harness::{Running, Sandbox},
+    harness::{Running, Sandbox, tool, write_program},
     request::{Action, Maps, Request},
 };
 
@@ -26,21 +26,16 @@ fn account() -> Account {
             std::path::Path::new("/usr/bin/newuidmap").exists(),
             "newuidmap is missing: apt-get install uidmap"
         );
-        let known = Command::new("id")
-            .arg(USER)
-            .output()
+        let known = fs::read_to_string("/etc/passwd")
             .unwrap()
-            .status
-            .success();
+            .lines()
+            .any(|line| line.starts_with("hoist-test:"));
         if !known {
-            let made = Command::new("useradd").args(["-m", USER]).status().unwrap();
-            assert!(made.success(), "useradd failed");
+            tool(Command::new("useradd").args(["-m", USER]));
         }
     });
     let number = |option: &str| -> u32 {
-        let output = Command::new("id").args([option, USER]).output().unwrap();
-        String::from_utf8(output.stdout)
-            .unwrap()
+        tool(Command::new("id").args([option, USER]))
             .trim()
             .parse()
             .unwrap()
@@ -67,14 +62,7 @@ fn request(sandbox: &Sandbox, script: &str) -> (Account, Request) {
     // As if that user had unpacked the image.
     let owner = format!("{}:{}", account.uid, account.gid);
     let owned = ["lower", "upper", "work"].map(|name| sandbox.path(name));
-    assert!(
-        Command::new("chown")
-            .args(["-hR", &owner])
-            .args(owned)
-            .status()
-            .unwrap()
-            .success()
-    );
+    tool(Command::new("chown").args(["-hR", &owner]).args(owned));
     let mut request = sandbox.shell(script);
     request.cgroup = None;
     request.user_namespace = Some(Maps {
@@ -88,7 +76,8 @@ fn start(sandbox: &Sandbox, account: &Account, request: &Request) -> Running {
     // The binary of the tests may lie where the user cannot reach it.
     let launcher = sandbox.path("launcher");
     if !launcher.exists() {
-        fs::copy(env!("CARGO_BIN_EXE_runtime-launcher"), &launcher).unwrap();
+        let content = fs::read(env!("CARGO_BIN_EXE_runtime-launcher")).unwrap();
+        write_program(&launcher, &content, 0o755);
     }
     let mut command = Command::new("setpriv");
     command
@@ -168,6 +157,33 @@ fn a_further_process() {
 }
 
 #[test]
+fn a_further_process_beside_the_hosts_network() {
+    let sandbox = Sandbox::new();
+    let (account, mut request) = request(&sandbox, "echo up; read line");
+    let namespaces = &mut request.spec.linux.namespaces;
+    namespaces.retain(|space| !matches!(space.kind, NamespaceKind::Network | NamespaceKind::Uts));
+    request.spec.hostname = String::new();
+    let mut running = start(&sandbox, &account, &request);
+    let pid = running.started();
+    running.wait_for("up");
+    let mut further = request.clone();
+    further.action = Action::Exec(pid);
+    let names = ["mnt", "net", "ipc", "uts", "cgroup"];
+    let script = format!(
+        "for n in {}; do readlink /proc/self/ns/$n; done",
+        names.join(" ")
+    );
+    further.spec.process.args = ["sh", "-c", &script].map(str::to_owned).to_vec();
+    let finished = start(&sandbox, &account, &further).finish();
+    let theirs = names.map(|name| {
+        let link = fs::read_link(format!("/proc/{pid}/ns/{name}")).unwrap();
+        format!("{}\n", link.display())
+    });
+    assert_eq!(finished.output, theirs.concat(), "{finished:?}");
+    running.finish();
+}
+
+#[test]
 fn root_maps_by_itself() {
     let sandbox = Sandbox::new();
     let (_, mut request) = request(&sandbox, "id -u; touch /made");
@@ -177,11 +193,11 @@ fn root_maps_by_itself() {
         gids: map,
     });
     let owned = ["lower", "upper", "work"].map(|name| sandbox.path(name));
-    let chown = Command::new("chown")
-        .args(["-hR", "700000:700000"])
-        .args(owned)
-        .status();
-    assert!(chown.unwrap().success());
+    tool(
+        Command::new("chown")
+            .args(["-hR", "700000:700000"])
+            .args(owned),
+    );
     let finished = sandbox.run(&request);
     assert_eq!(finished.output, "0\n", "{finished:?}");
     let made = fs::metadata(sandbox.path("upper/made")).unwrap();
@@ -193,13 +209,13 @@ fn with_the_hosts_network() {
     let sandbox = Sandbox::new();
     let (account, mut request) = request(
         &sandbox,
-        "ls /sys/class/net | grep -c lo; touch /sys/x 2>&1",
+        "ls /sys/class/net | grep -cx lo; touch /sys/x 2>&1",
     );
     request
         .spec
         .linux
         .namespaces
-        .retain(|space| space.kind != hoist_core::spec::NamespaceKind::Network);
+        .retain(|space| space.kind != NamespaceKind::Network);
     let finished = start(&sandbox, &account, &request).finish();
     assert!(
         finished.output.starts_with("1\ntouch: /sys/x: "),
