@@ -308,6 +308,22 @@ fn bytes_go_through_unchanged_both_ways_and_into_the_log() {
 }
 
 #[test]
+fn a_terminal_that_was_closed_can_be_opened_again() {
+    let sandbox = Sandbox::new();
+    let script = "exec </dev/null >/dev/null 2>/dev/null; while [ ! -e /go ]; do sleep 0.05; done; \
+                  echo again >/dev/console";
+    let mut terminal =
+        sandbox.terminal(&["run", "-t", "--name", "box", "busybox", "sh", "-c", script]);
+    wait_until("it has closed the terminal", || {
+        let looked = sandbox.hoist(&["exec", "box", "readlink", "/proc/1/fd/1"]);
+        looked.stdout.trim() == "/dev/null"
+    });
+    sandbox.hoist(&["exec", "box", "touch", "/go"]).ok();
+    terminal.expect("again");
+    assert_eq!(terminal.finish().0, 0);
+}
+
+#[test]
 fn a_reader_that_goes_away_ends_the_command_and_not_the_container() {
     let sandbox = Sandbox::new();
     let mut run = sandbox

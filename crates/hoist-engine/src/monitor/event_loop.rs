@@ -546,7 +546,7 @@ fn streams(stdio: &mut HostStdio) -> Result<(Vec<Output>, Option<Input>), Engine
         HostStdio::Terminal(terminal) => {
             let copy = || terminal.try_clone().map_err(EngineError::system("dup"));
             Ok((
-                vec![Output::new(copy()?, LogStream::Stdout)?],
+                vec![Output::of_terminal(copy()?)?],
                 Some(Input::new(copy()?)?),
             ))
         }

@@ -2,7 +2,10 @@
 
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
-use rustix::io::{Errno, read};
+use rustix::{
+    io::{Errno, read},
+    pty::{OpenptFlags, ioctl_tiocgptpeer},
+};
 
 use crate::{container::LogStream, error::EngineError};
 
@@ -10,6 +13,8 @@ use crate::{container::LogStream, error::EngineError};
 pub(super) struct Output {
     fd: OwnedFd,
     pub(super) stream: LogStream,
+    /// The container's side of a terminal, held so that it never is the last one to close it.
+    _side: Option<OwnedFd>,
 }
 
 /// What a look at an output found.
@@ -25,7 +30,22 @@ pub(super) enum Piece {
 impl Output {
     pub(super) fn new(fd: OwnedFd, stream: LogStream) -> Result<Self, EngineError> {
         rustix::io::ioctl_fionbio(&fd, true).map_err(EngineError::system("ioctl"))?;
-        Ok(Self { fd, stream })
+        Ok(Self {
+            fd,
+            stream,
+            _side: None,
+        })
+    }
+
+    /// What is written to a terminal. A program may close it and open it again, `/dev/console`
+    /// say; in between it has no end, as a real one has none.
+    pub(super) fn of_terminal(fd: OwnedFd) -> Result<Self, EngineError> {
+        let flags = OpenptFlags::RDWR | OpenptFlags::NOCTTY | OpenptFlags::CLOEXEC;
+        let side = ioctl_tiocgptpeer(&fd, flags).map_err(EngineError::system("TIOCGPTPEER"))?;
+        Ok(Self {
+            _side: Some(side),
+            ..Self::new(fd, LogStream::Stdout)?
+        })
     }
 
     /// Read what is there into `buffer`.
