@@ -622,6 +622,24 @@ fn a_build_step_that_is_killed_is_tidied_up_by_the_next() {
     assert_empty(&sandbox);
 }
 
+#[test]
+fn mount_points_stay_out_of_the_layer_unless_the_step_wants_them() {
+    let sandbox = Sandbox::new();
+    let dockerfile = "FROM busybox\n\
+        RUN --mount=type=cache,target=/a/untouched/cache true\n\
+        RUN --mount=type=cache,target=/b/owned/cache chown 1000:1000 /b/owned\n\
+        RUN --mount=type=cache,target=/c/closed/cache chmod 700 /c/closed\n\
+        RUN --mount=type=cache,target=/d/used/cache touch /d/used/file\n\
+        CMD [\"sh\", \"-c\", \"ls -d /a /b/owned/* /c/closed/*; stat -c '%n %u %a' /b/owned /c/closed; ls /d/used\"]\n";
+    let dockerfile = sandbox.file("context/Dockerfile", dockerfile);
+    let context = dockerfile.parent().and_then(Path::to_str).expect("a path");
+    sandbox.hoist(&["build", "-q", "-t", "stubs", context]).ok();
+    sandbox
+        .hoist(&["run", "--rm", "stubs"])
+        .ok()
+        .stdout_is("/b/owned 1000 755\n/c/closed 0 700\nfile");
+}
+
 /// The process of this sandbox that runs a hidden command.
 fn find_process(sandbox: &Sandbox, command: &str) -> i32 {
     let root = format!("HOIST_ROOT={}", sandbox.root().display());

@@ -100,8 +100,12 @@ fn remove(root: &OwnedFd, path: &Path) -> Result<(), Errno> {
         Err(Errno::NOENT) => return Ok(()),
         Err(error) => return Err(error),
     };
+    let as_made = stat.st_uid == 0
+        && stat.st_gid == 0
+        && Mode::from_raw_mode(stat.st_mode) == Mode::from_raw_mode(0o755);
     let removed = match FileType::from_raw_mode(stat.st_mode) {
-        FileType::Directory => unlinkat(&directory, name, AtFlags::REMOVEDIR),
+        // Another owner or mode is the step's work: it wants the directory, empty as it is.
+        FileType::Directory if as_made => unlinkat(&directory, name, AtFlags::REMOVEDIR),
         FileType::RegularFile if stat.st_size == 0 => unlinkat(&directory, name, AtFlags::empty()),
         _ => Ok(()),
     };
