@@ -98,6 +98,11 @@ impl Engine {
             Err(Errno::SRCH) => return Err(gone()),
             Err(error) => return Err(EngineError::system("pidfd_open")(error)),
         };
+        // The number may have passed to another process since the status was read; while the
+        // container runs it has not.
+        if self.observe(&container.record)?.pid != container.status.pid {
+            return Err(gone());
+        }
         let cgroup = Cgroup::open(&cgroup_path(&container.record.id)).ok();
         let target = Target {
             pidfd: pidfd.as_fd(),

@@ -81,13 +81,19 @@ pub(super) fn launch(engine: &Engine, instructions: &Instructions) -> Result<Liv
             lock,
         }),
         Err(error) => {
-            claims.give_back(engine)?;
             let mut status = found.status;
             status.state = State::Created;
             status.exit_code = exit_code(&error);
             status.error = Some(hoist_core::error::chain(&error));
-            write_json(&engine.container_dir(id).join("status.json"), &status)?;
-            drop(fs::remove_dir_all(&run));
+            // The first error is the one to tell. When the disk is full the status of before stays.
+            drop(write_json(
+                &engine.container_dir(id).join("status.json"),
+                &status,
+            ));
+            // What is not given back is found by the socket that stays, and taken away.
+            if claims.give_back(engine).is_ok() {
+                engine.remove_run_dir(id);
+            }
             Err(error)
         }
     }
