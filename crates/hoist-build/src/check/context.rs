@@ -211,7 +211,7 @@ impl<'a> Reporter<'a> {
     /// What of one source is not wanted. The source itself is: it was named.
     fn unwanted(&mut self, start: &Path, entries: &[Entry]) -> Vec<Found> {
         let named = |name: &&str| start.iter().any(|part| part.as_bytes() == name.as_bytes());
-        if CLUTTER.iter().any(|name| named(&name)) {
+        if CLUTTER.iter().any(named) {
             return Vec::new();
         }
         let environments = virtual_environments(entries);

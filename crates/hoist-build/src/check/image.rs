@@ -176,7 +176,8 @@ fn is_plain(line: &str) -> bool {
         "hash ",
         "<<",
         "case ",
-        "()",
+        "() {",
+        "(){",
     ];
     !odd.iter().any(|text| line.contains(text))
 }
@@ -192,7 +193,7 @@ impl Looker<'_, '_, '_> {
     /// Look up what `job` needs; whether all its modules could be looked up.
     fn job(&mut self, job: &Job<'_>) -> bool {
         let mut modules_known = false;
-        for command in &job.commands {
+        for (position, command) in job.commands.iter().enumerate() {
             let words = command.bare();
             let Some(name) = words.first() else {
                 continue;
@@ -202,7 +203,13 @@ impl Looker<'_, '_, '_> {
             }
             match self.view.program(name) {
                 Program::Found(path) => modules_known |= self.modules(job, &path, &words[1..]),
-                found => self.program(job, name, found),
+                found => {
+                    self.program(job, name, found);
+                    // Without its shell a line says nothing more.
+                    if position == 0 {
+                        break;
+                    }
+                }
             }
         }
         modules_known

@@ -29,7 +29,8 @@ use hoist_dockerfile::{
     ignore::Ignore,
     instruction::InstructionKind,
     lint::{self, BaseImage, Finding, Options, Report, Rule, Settings},
-    stages::{Inputs, Origin, resolve},
+    parse,
+    stages::{Inputs, Origin, Resolution, resolve},
 };
 use hoist_engine::Engine;
 use hoist_store::Store;
@@ -38,7 +39,7 @@ pub use pages::PAGES;
 
 use crate::{
     build::{read_dockerfile, stage_arguments},
-    context::Context,
+    context::{Context, IgnoreFile},
     error::BuildError,
     excerpt::Listing,
     execute::StageResult,
@@ -49,6 +50,9 @@ use crate::{
 
 /// The build argument that replaces what the file's `# check=` says.
 const CHECK_ARGUMENT: &str = "BUILDKIT_DOCKERFILE_CHECK";
+
+/// A fix may make room for another one; so many times all are made.
+const MOST_REPAIRS: usize = 20;
 
 /// The rules of this module.
 pub const RULES: &[&Rule] = &[
@@ -112,6 +116,53 @@ pub fn check(store: Option<&Store>, request: &BuildRequest) -> Result<Checked, B
         }
     };
     let (root, ignore) = Context::look(&request.context, path.as_deref())?;
+    let (report, resolution) = report(store, request, &dockerfile, &listing, ignore.as_ref())?;
+    let mut checks = Checks::new(&dockerfile, &listing, report);
+    let needed = resolution.as_ref().ok().map(|found| &found.needed);
+    context::look(&mut checks, &root, ignore.as_ref(), needed)?;
+    let error = resolution.err().map(|error| listing.language(error));
+    Ok(checked(checks.into_report(), error))
+}
+
+/// The text of what was checked with every safe fix made. The result is a Dockerfile if the text
+/// was one.
+///
+/// # Errors
+/// As [`check`].
+pub fn repair(
+    store: Option<&Store>,
+    request: &BuildRequest,
+    checked: &Checked,
+) -> Result<String, BuildError> {
+    let (_, ignore) = Context::look(&request.context, checked.path.as_deref())?;
+    let mut listing = Listing {
+        name: checked.name.clone(),
+        source: checked.source.clone(),
+    };
+    let mut findings = checked.report.findings.clone();
+    for _ in 0..MOST_REPAIRS {
+        let next = lint::apply(&listing.source, &findings);
+        let Ok(dockerfile) = parse(&next) else {
+            break;
+        };
+        if next == listing.source.text() {
+            break;
+        }
+        listing.source = Text::new(&next);
+        let (found, _) = report(store, request, &dockerfile, &listing, ignore.as_ref())?;
+        findings = found.findings;
+    }
+    Ok(listing.source.text().to_owned())
+}
+
+/// What the text's rules find, and how the stages fit together.
+fn report(
+    store: Option<&Store>,
+    request: &BuildRequest,
+    dockerfile: &Dockerfile,
+    listing: &Listing,
+    ignore: Option<&IgnoreFile>,
+) -> Result<(Report, Result<Resolution, DockerfileError>), BuildError> {
     let arguments = stage_arguments(request);
     let host = Platform::host();
     let inputs = Inputs {
@@ -121,7 +172,7 @@ pub fn check(store: Option<&Store>, request: &BuildRequest) -> Result<Checked, B
         target_platform: request.platform.as_ref().unwrap_or(&host),
         contexts: &BTreeSet::new(),
     };
-    let resolution = resolve(&dockerfile, &inputs);
+    let resolution = resolve(dockerfile, &inputs);
     let mut bases = BTreeMap::new();
     if let (Ok(resolution), Some(store)) = (&resolution, store) {
         for stage in &resolution.stages {
@@ -132,13 +183,9 @@ pub fn check(store: Option<&Store>, request: &BuildRequest) -> Result<Checked, B
             }
         }
     }
-    let patterns = ignore.as_ref().map(|file| &file.patterns);
-    let report = text(&dockerfile, &listing, inputs, &bases, patterns)?;
-    let mut checks = Checks::new(&dockerfile, &listing, report);
-    let needed = resolution.as_ref().ok().map(|found| &found.needed);
-    context::look(&mut checks, &root, ignore.as_ref(), needed)?;
-    let error = resolution.err().map(|error| listing.language(error));
-    Ok(checked(checks.into_report(), error))
+    let patterns = ignore.map(|file| &file.patterns);
+    let report = text(dockerfile, listing, inputs, &bases, patterns)?;
+    Ok((report, resolution))
 }
 
 /// The checks that go along with a build.

@@ -35,6 +35,7 @@ fn the_overview_lists_every_command() {
       system      Manage hoist
 
     Commands:
+      check       Check a Dockerfile and its context without building
       create      Create a new container
       history     Show the history of an image
       import      Import the contents from a tarball to create a filesystem image

@@ -1,14 +1,12 @@
 //! What builds say about Dockerfile, context and image; and the page about all of it.
 
-mod support;
-
 use std::{fmt::Write as _, fs, os::unix::fs::PermissionsExt as _, path::Path};
 
 use hoist_build::check::{self, check};
 use hoist_core::event::{BuildEvent, Warning};
 use hoist_dockerfile::lint::{self, Author, Page, Rule};
 
-use support::{Outcome, World};
+use crate::support::{Outcome, World};
 
 /// The warnings of a build in the order in which it told them, those of some rules left out.
 fn told(outcome: &Outcome) -> Vec<String> {
@@ -53,9 +51,12 @@ fn programs_that_are_not_there_are_named() {
         "FROM base\nHEALTHCHECK CMD curl -f http://localhost/ || exit 1\nCMD [\"gunicorn\", \"x\"]\n",
     );
     outcome.result.as_ref().expect("a build");
-    insta::assert_snapshot!(told(&outcome).join("\n"), @"");
+    insta::assert_snapshot!(told(&outcome).join("\n"), @r#"
+    3 CommandNotFound: CMD runs gunicorn, which is not on PATH in the image: the container cannot start []
+    2 HealthcheckProgram: HEALTHCHECK runs curl, which is not on PATH in the image: every probe fails [install it, or use what the image has: python -c "import urllib.request as u; u.urlopen('http://localhost:8000/health', timeout=5)"]
+    "#);
     let fine = world.dockerfile(
-        "FROM base\nHEALTHCHECK CMD if command -v curl; then curl x; fi\nCMD cd / && sh -c 'x $Y'\n",
+        "FROM base\nHEALTHCHECK CMD if command -v curl; then curl -f x; fi\nCMD cd / && sh -c 'x $Y'\n",
     );
     assert_eq!(told(&fine), [""; 0]);
 }
@@ -65,7 +66,9 @@ fn an_image_without_a_shell_is_noticed() {
     let world = World::new();
     world.file("program", "");
     let outcome = world.dockerfile("FROM scratch\nCOPY program /\nCMD program\n");
-    insta::assert_snapshot!(told(&outcome).join("\n"), @"");
+    insta::assert_snapshot!(told(&outcome).join("\n"), @r#"
+    3 CommandNotFound: CMD runs /bin/sh, which is not in the image: the container cannot start [the image has no shell: write CMD ["program", "argument"]]
+    "#);
 }
 
 #[test]
@@ -78,7 +81,10 @@ fn scripts_need_the_program_of_their_first_line() {
     };
     let venv = world.dockerfile(&dockerfile("venv"));
     let windows = world.dockerfile(&dockerfile("windows"));
-    insta::assert_snapshot!([told(&venv), told(&windows)].concat().join("\n"), @"");
+    insta::assert_snapshot!([told(&venv), told(&windows)].concat().join("\n"), @r"
+    3 CommandNotFound: ENTRYPOINT runs /start, a script for /opt/venv/bin/python3, which is not in the image: the container cannot start [a virtual environment must stay at the path where it was made, beside the same Python]
+    3 CommandNotFound: ENTRYPOINT runs /start, a script with Windows line ends: the container cannot start [save it with LF only (git config core.autocrlf input)]
+    ");
 }
 
 #[test]
@@ -98,7 +104,11 @@ fn modules_are_looked_for_where_python_looks() {
     assert_eq!(told(&fine), [""; 0]);
     let missing = world.dockerfile(&dockerfile("/elsewhere", &format!("{probe}{runs}")));
     let other = world.dockerfile(&dockerfile("/usr/local/lib/python3.12/site-packages", runs));
-    insta::assert_snapshot!([told(&missing), told(&other)].concat().join("\n"), @"");
+    insta::assert_snapshot!([told(&missing), told(&other)].concat().join("\n"), @r#"
+    5 CommandNotFound: CMD runs the module uvicorn, which is not installed in the image: the container cannot start [add uvicorn to what pip installs]
+    4 HealthcheckModule: HEALTHCHECK imports the module requests, which is not installed in the image: every probe fails [urllib is always there, and raises on errors: python -c "import urllib.request as u; u.urlopen('http://localhost:8000/health', timeout=5)"]
+    4 CommandNotFound: CMD runs the module uvicorn, which lies in /usr/local/lib/python3.12/site-packages, where this Python does not look: the container cannot start [copy packages between images of one Python version only, and to the same path]
+    "#);
 }
 
 #[test]
@@ -126,7 +136,10 @@ fn the_user_must_be_able_to_read_what_runs() {
         "FROM base\nCOPY python /usr/local\nCOPY --chmod=700 packages \
          /usr/local/lib/python3.11/site-packages\nUSER 1000\nCMD [\"python\", \"-m\", \"uvicorn\"]\n",
     );
-    insta::assert_snapshot!([closed_by_text, told(&elsewhere)].concat().join("\n"), @"");
+    insta::assert_snapshot!([closed_by_text, told(&elsewhere)].concat().join("\n"), @r"
+    5 UserCannotRead: 1000 cannot read /root/.local/lib/python3.11/site-packages: /root is closed to everyone but root. It was put there in line 4 [install into a virtual environment such as /opt/venv and copy that, or give the user its own copy with COPY --chown]
+    5 UserCannotRead: 1000 cannot read uvicorn in /usr/local/lib/python3.11/site-packages, which CMD needs: /usr/local/lib/python3.11/site-packages is drwx------ root [install into a virtual environment such as /opt/venv and copy that, or give the user its own copy with COPY --chown]
+    ");
 }
 
 #[test]
@@ -139,7 +152,10 @@ fn a_command_that_lies_beside_path_or_is_a_module_is_found() {
     let other = world.dockerfile(
         "FROM base\nCOPY --chmod=755 python/bin/python3.11 /opt/venv/bin/serve\nCMD [\"serve\"]\n",
     );
-    insta::assert_snapshot!([told(&module), told(&other)].concat().join("\n"), @"");
+    insta::assert_snapshot!([told(&module), told(&other)].concat().join("\n"), @r"
+    4 CommandNotFound: CMD runs uvicorn, which is not on PATH in the image: the container cannot start [the Python module is there, its command is not: write python -m uvicorn, or also copy the bin directory beside lib]
+    3 CommandNotFound: CMD runs serve, which is not on PATH in the image: the container cannot start [it is in /opt/venv/bin: ENV PATH=/opt/venv/bin:$PATH before CMD]
+    ");
 }
 
 #[test]
@@ -214,7 +230,7 @@ fn a_check_needs_neither_store_nor_base_image() {
         .collect();
     assert_eq!(
         rules,
-        ["FromAsCasing", "RunsAsRoot", "DockerignoreTopLevelOnly"]
+        ["RunsAsRoot", "FromAsCasing", "DockerignoreTopLevelOnly"]
     );
     assert!(checked.error.is_none());
     world.file("Dockerfile", "FROM a\nCOPPY x y\n");
