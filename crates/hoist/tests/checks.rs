@@ -141,9 +141,10 @@ fn row_19_dockerignore_misses_what_lies_deeper() {
 
 #[test]
 fn row_20_a_user_of_its_own_is_fine() {
-    check_example("10-nonroot")
-        .never_says("UserCannotRead")
-        .never_says("RunsAsRoot");
+    Sandbox::with(&[])
+        .hoist(&["check", &example("10-nonroot")])
+        .ok()
+        .prints("no warnings found");
 }
 
 #[test]
@@ -362,7 +363,7 @@ fn what_cannot_be_repaired_is_left_alone() {
     sandbox
         .hoist(&["check", "--fix", "context"])
         .fails(1)
-        .says("is not valid UTF-8: it was left as it is");
+        .says("invalid UTF-8: byte 0xff");
     assert_eq!(fs::read(&path).expect("the file"), bytes);
     sandbox
         .hoist_with_input(&["check", "--fix", "-f", "-", "context"], CLEAN)

@@ -41,22 +41,18 @@ pub(super) fn fix(
     let content = match written.strip_prefix(MARK.as_bytes()) {
         Some(rest) if rest == text.as_bytes() => format!("{MARK}{fixed}"),
         None if written == text.as_bytes() => fixed.clone(),
-        _ => return Err(not_as_read(path, &written)),
+        _ => return Err(not_as_read(path)),
     };
     replace(path, content.as_bytes()).map_err(|error| CliError::file("write", path, &error))?;
     Ok(diff::unified(&path.display().to_string(), text, &fixed))
 }
 
-fn not_as_read(path: &Path, written: &[u8]) -> CliError {
-    let path = path.display();
-    if std::str::from_utf8(written).is_err() {
-        return CliError::invalid(format!("{path} is not valid UTF-8: it was left as it is"));
-    }
-    CliError::of(
-        Kind::Conflict,
-        format!("{path} has changed since it was checked: it was left as it is"),
-    )
-    .hint("run hoist check --fix again")
+fn not_as_read(path: &Path) -> CliError {
+    let message = format!(
+        "{} has changed since it was checked: it was left as it is",
+        path.display()
+    );
+    CliError::of(Kind::Conflict, message).hint("run hoist check --fix again")
 }
 
 /// Put `content` in the place of the file at `path` (of the file that a link leads to), with its
