@@ -1,10 +1,23 @@
 //! What builds say about Dockerfile, context and image; and the page about all of it.
 
-use std::{fmt::Write as _, fs, os::unix::fs::PermissionsExt as _, path::Path};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    fmt::Write as _,
+    fs,
+    os::unix::fs::PermissionsExt as _,
+    path::Path,
+};
 
 use hoist_build::check::{self, check};
-use hoist_core::event::{BuildEvent, Warning};
-use hoist_dockerfile::lint::{self, Author, Page, Rule};
+use hoist_core::{
+    Platform,
+    event::{BuildEvent, Warning},
+};
+use hoist_dockerfile::{
+    lint::{self, Author, Page, Rule},
+    parse,
+    stages::Inputs,
+};
 
 use crate::support::{Outcome, World};
 
@@ -245,6 +258,7 @@ fn a_check_needs_neither_store_nor_base_image() {
 /// `docs/checks.md`, from the tables.
 fn page() -> String {
     let mut text = String::from(INTRODUCTION);
+    overview(&mut text);
     let dockers = |rule: &Rule| rule.author != Author::Hoist;
     let pages = || lint::PAGES.iter().chain(check::PAGES);
     let _ = writeln!(text, "\n## Docker's checks");
@@ -276,6 +290,52 @@ out, and lists what is probably not meant. Nothing of that makes a build fail th
 
 This page is made from the rules' own tables; every example is tested.
 ";
+
+/// All rules in one table.
+fn overview(text: &mut String) {
+    let _ = writeln!(
+        text,
+        "\n| check | of | fix | what it asks for |\n|---|---|---|---|"
+    );
+    let mut pages: Vec<&Page> = lint::PAGES.iter().chain(check::PAGES).collect();
+    pages.sort_by_key(|page| page.rule.name);
+    for page in pages {
+        let Rule {
+            name,
+            summary,
+            author,
+        } = page.rule;
+        let of = match author {
+            Author::Docker => "Docker",
+            Author::DockerExperimental => "Docker, when asked for",
+            Author::Hoist => "hoist",
+        };
+        let fix = if has_fix(page) { "yes" } else { "" };
+        let anchor = name.to_lowercase();
+        let _ = writeln!(text, "| [{name}](#{anchor}) | {of} | {fix} | {summary} |");
+    }
+}
+
+/// Whether `--fix` repairs the bad example.
+fn has_fix(page: &Page) -> bool {
+    let dockerfile = parse(page.bad).expect("an example is a Dockerfile");
+    let host = Platform::host();
+    let settings = lint::Settings {
+        inputs: Inputs {
+            target: None,
+            build_args: &BTreeMap::new(),
+            build_platform: &host,
+            target_platform: &host,
+            contexts: &BTreeSet::new(),
+        },
+        options: None,
+        bases: &BTreeMap::new(),
+        ignore: None,
+    };
+    let report = lint::check(&dockerfile, &settings).expect("a check");
+    let mut findings = report.findings.iter();
+    findings.any(|finding| finding.rule == page.rule && finding.fix.is_some())
+}
 
 fn section(text: &mut String, page: &Page) {
     let rule = page.rule;

@@ -40,6 +40,7 @@ pub use fix::{Edit, Fix, apply};
 pub use health::HEALTHCHECK_MODULE;
 pub use options::Options;
 pub use pages::{PAGES, Page};
+pub use secrets::is_secret;
 pub use user::USER_CANNOT_READ;
 
 /// Whose rule it is.
