@@ -6,6 +6,7 @@
 
 mod article;
 mod build;
+mod checks;
 mod errors;
 mod exec;
 mod health;

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use hoist_core::Reference;
 use hoist_engine::request::NetworkMode;
 
-use super::value;
+use super::{check::CallFlags, value};
 
 /// `build`.
 #[derive(Debug, clap::Args)]
@@ -34,6 +34,8 @@ pub(crate) struct BuildFlags {
     /// Set target platform for build (os/arch[/variant])
     #[arg(long, value_name = "platform", value_parser = value::platform)]
     pub(crate) platform: Option<hoist_core::Platform>,
+    #[command(flatten)]
+    pub(crate) method: CallFlags,
     /// Write the image ID to the file
     #[arg(long, value_name = "file")]
     pub(crate) iidfile: Option<PathBuf>,

@@ -14,7 +14,7 @@ use hoist_build::{BuildError, BuildRequest};
 use hoist_core::{Kind, signal::Signal};
 use hoist_sys::signal::{self, Mask, SignalFd};
 
-use super::request;
+use super::{check, request};
 use crate::{
     args::build::BuildFlags,
     cli::Call,
@@ -34,6 +34,9 @@ pub(crate) const EXAMPLES: &str = "
   Build one stage of another Dockerfile, with a build argument:
     hoist build -f docker/Dockerfile.dev --target test --build-arg PYTHON=3.12 .
 
+  Say what could be better, without building:
+    hoist build --check .
+
   Show the whole output of every step:
     hoist build --progress plain .
 ";
@@ -50,6 +53,9 @@ pub(crate) fn build(
         flags.progress.unwrap_or_default()
     };
     let request = from_flags(flags, &words[0])?;
+    if let Some(format) = flags.method.check() {
+        return check::in_place_of_build(&request.build, format);
+    }
     let engine = call.working_engine()?;
     let cancelled = cancel_on_signals()?;
     let progress = Progress::new(style);
@@ -101,13 +107,7 @@ fn from_flags(flags: &BuildFlags, path: &str) -> Result<Request, CliError> {
             "invalid argument: can't use stdin for both build context and dockerfile",
         ));
     }
-    let build_args = flags
-        .build_arg
-        .iter()
-        .map(|flag| match flag.split_once('=') {
-            Some((name, value)) => (name.to_owned(), Some(value.to_owned())),
-            None => (flag.clone(), settings::variable(flag)),
-        });
+    let build_args = flags.build_arg.iter().map(|flag| argument(flag));
     let build = BuildRequest {
         context,
         dockerfile: flags.file.clone().filter(|_| !from_stdin),
@@ -130,7 +130,16 @@ fn from_flags(flags: &BuildFlags, path: &str) -> Result<Request, CliError> {
     })
 }
 
-fn read_stdin() -> Result<String, CliError> {
+/// The name and value of a `--build-arg`.
+pub(super) fn argument(flag: &str) -> (String, Option<String>) {
+    match flag.split_once('=') {
+        Some((name, value)) => (name.to_owned(), Some(value.to_owned())),
+        None => (flag.to_owned(), settings::variable(flag)),
+    }
+}
+
+/// A Dockerfile from standard input.
+pub(super) fn read_stdin() -> Result<String, CliError> {
     let mut text = String::new();
     io::stdin().read_to_string(&mut text).map_err(|error| {
         CliError::invalid(format!("failed to read dockerfile from STDIN: {error}"))
@@ -179,7 +188,7 @@ fn cancel_on_signals() -> Result<Arc<AtomicBool>, CliError> {
 
 /// The failure of a build as the terminal shows it: the last lines of output, the place in the
 /// Dockerfile, what went wrong.
-fn explain(error: &BuildError, style: Style) -> CliError {
+pub(super) fn explain(error: &BuildError, style: Style) -> CliError {
     let mut failure = Failure::from_error(error);
     let mut before = String::new();
     if style != Style::Plain && !error.output().is_empty() {
