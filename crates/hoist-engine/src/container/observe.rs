@@ -96,7 +96,9 @@ impl Engine {
         match &container.status.endpoint {
             Some(endpoint) => self.networks().detach(endpoint)?,
             // Killed before it wrote down what it had claimed.
-            None if record.network == NetworkMode::Bridge => self.sweep_network(Some(&record.id))?,
+            None if record.network == NetworkMode::Bridge => {
+                self.sweep_network(Some(&record.id))?
+            }
             None => {}
         }
         if let Ok(cgroup) = Cgroup::open(&cgroup_path(&record.id)) {
