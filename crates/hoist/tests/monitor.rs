@@ -229,6 +229,11 @@ fn a_monitor_killed_while_it_starts_leaves_nothing_for_good() {
             let _ = kill_process(Pid::from_raw(monitor).expect("a process id"), Signal::KILL);
         }
         start.wait().expect("it ends");
+        if let Some(monitor) = monitor {
+            wait_until("the monitor is gone", || {
+                !Path::new(&format!("/proc/{monitor}")).exists()
+            });
+        }
         sandbox.hoist(&["ps", "-a"]).ok();
         if step % 2 == 0 {
             // It starts again, with everything that was claimed for it.

@@ -4,10 +4,7 @@
 
 mod pump;
 
-use std::{
-    io,
-    os::fd::{AsFd, OwnedFd},
-};
+use std::os::fd::{AsFd, OwnedFd};
 
 use hoist_core::{
     env::{self, EnvSetting},
@@ -115,10 +112,13 @@ impl Engine {
             die_with_parent,
         };
         let entered = hoist_runtime::exec(target, process, Some(Seccomp::Default), stdio);
-        // A container that is about to end lets nobody in any more: that is all there is to say.
-        entered.map_err(|error| match &error {
-            RuntimeError::Clone { source } if is_ending(source) && ends(&pidfd) => gone(),
-            _ => error.into(),
+        // A container that has ended lets nobody in, whatever that failed at.
+        entered.map_err(|error| {
+            if ends(&pidfd, is_ending(&error)) {
+                gone()
+            } else {
+                error.into()
+            }
         })
     }
 
@@ -158,15 +158,25 @@ impl Engine {
     }
 }
 
-/// What the kernel says of a PID namespace whose first process is ending (`pid_namespaces(7)`).
-fn is_ending(error: &io::Error) -> bool {
-    [Errno::SRCH, Errno::NOMEM].contains(&Errno::from_io_error(error).unwrap_or(Errno::INVAL))
+/// The error is what the kernel says of a process that is ending but has not ended: its PID
+/// namespace takes nobody in, and its namespaces are gone.
+fn is_ending(error: &RuntimeError) -> bool {
+    let (RuntimeError::Clone { source }
+    | RuntimeError::Call { source, .. }
+    | RuntimeError::Step { source, .. }) = error
+    else {
+        return false;
+    };
+    let errno = Errno::from_io_error(source);
+    [Errno::SRCH, Errno::NOMEM, Errno::NOENT]
+        .map(Some)
+        .contains(&errno)
 }
 
-/// The process has ended, or does so while it is looked at.
-fn ends(pidfd: &OwnedFd) -> bool {
+/// The process has ended; `soon` is to wait a moment for that.
+fn ends(pidfd: &OwnedFd, soon: bool) -> bool {
     let patience = Timespec {
-        tv_sec: 1,
+        tv_sec: soon.into(),
         tv_nsec: 0,
     };
     matches!(

@@ -96,9 +96,7 @@ impl Engine {
         match &container.status.endpoint {
             Some(endpoint) => self.networks().detach(endpoint)?,
             // Killed before it wrote down what it had claimed.
-            None if record.network == NetworkMode::Bridge => {
-                self.sweep_network(Some(&record.id))?
-            }
+            None if record.network == NetworkMode::Bridge => self.sweep_network()?,
             None => {}
         }
         if let Ok(cgroup) = Cgroup::open(&cgroup_path(&record.id)) {
@@ -116,11 +114,9 @@ impl Engine {
         Ok(())
     }
 
-    /// Take away what dead containers and build steps left on the network. One container may be
-    /// known to be dead, whoever holds its lock.
-    pub(crate) fn sweep_network(&self, dead: Option<&ContainerId>) -> Result<(), EngineError> {
-        let alive =
-            |id: &ContainerId| dead != Some(id) && (self.is_monitored(id) || self.step_runs(id));
+    /// Take away what dead containers and build steps left on the network.
+    pub(crate) fn sweep_network(&self) -> Result<(), EngineError> {
+        let alive = |id: &ContainerId| self.is_monitored(id) || self.step_runs(id);
         self.networks().sweep(&alive)?;
         Ok(())
     }

@@ -133,7 +133,7 @@ impl Engine {
         if self.settings().rootless {
             return Ok(());
         }
-        self.sweep_network(None)?;
+        self.sweep_network()?;
         if self.networks().remove_idle()? {
             pruned.networks.push("bridge".to_owned());
         }

@@ -51,7 +51,18 @@ impl Origin<'_> {
         let module = missing_module(&text)?;
         let store = self.engine.store();
         let image = store.image(&store.resolve(self.image).ok()?).ok()?;
-        hoist_build::check::why_module_is_missing(self.engine, &image, self.user, module)
+        let why =
+            hoist_build::check::why_module_is_missing(self.engine, &image, self.user, module)?;
+        // Names of files in an image may hold anything.
+        Some(why.chars().map(printable).collect())
+    }
+}
+
+fn printable(character: char) -> char {
+    if character.is_control() {
+        char::REPLACEMENT_CHARACTER
+    } else {
+        character
     }
 }
 
