@@ -65,6 +65,8 @@ pub struct Ended {
     pub exit_code: i32,
     /// Its last status.
     pub status: Status,
+    /// The end of what it wrote to standard error, or to its terminal: at most 4 KiB.
+    pub last_words: Vec<u8>,
 }
 
 /// A connection to a monitor.

@@ -60,6 +60,11 @@ fn row_4_user_cannot_read_what_is_on_path() {
         .hoist(&["build", "-t", "built", &example("03-multi-stage-appuser")])
         .ok()
         .says(" - UserCannotRead: appuser cannot read /root/.local");
+    // And when it is run all the same, the failure is explained.
+    sandbox.hoist(&["run", "--rm", "built"]).fails(1).says(
+        "hoist: uvicorn is in /root/.local/lib/python3.11/site-packages (from COPY /root/.local \
+         /root/.local), which appuser cannot read: /root is drwx------ root",
+    );
 }
 
 #[test]

@@ -10,6 +10,7 @@
 
 mod context;
 mod image;
+mod missing;
 mod pages;
 mod python;
 mod view;
@@ -35,6 +36,7 @@ use hoist_dockerfile::{
 use hoist_engine::Engine;
 use hoist_store::Store;
 
+pub use missing::why_module_is_missing;
 pub use pages::PAGES;
 
 use crate::{

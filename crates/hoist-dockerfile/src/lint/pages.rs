@@ -149,7 +149,7 @@ pub const PAGES: &[Page] = &[
         rule: &health::HEALTHCHECK_MODULE,
         why: "A probe that imports a module which is not installed fails every time, and only the \
               container's health log says why. After a build the image itself is asked.",
-        bad: "FROM python:3.11-slim\nHEALTHCHECK CMD python -c \"import requests; requests.get('http://localhost:8000/health').raise_for_status()\"",
+        bad: "FROM python:3.11-slim\nHEALTHCHECK CMD python -c \"import requests; requests.get('http://localhost:8000/health')\"",
         good: "FROM python:3.11-slim\nHEALTHCHECK CMD python -c \"import urllib.request as u; u.urlopen('http://localhost:8000/health', timeout=5)\"",
     },
     Page {

@@ -109,6 +109,7 @@ impl Attachment {
             forward_signals: streams.forward_signals,
             interrupted: None,
             ended: None,
+            last_words: Vec::new(),
         };
         pump.resize();
         while !pump.turn(&signals)? {
@@ -135,6 +136,7 @@ impl Attachment {
         Ok(Stay::Ended(Box::new(Ended {
             exit_code: status.exit_code,
             status,
+            last_words: pump.last_words,
         })))
     }
 }
@@ -156,7 +158,12 @@ struct Pump<'a> {
     interrupted: Option<i32>,
     /// The end: with a status, or without one when the monitor vanished.
     ended: Option<Option<Status>>,
+    /// The end of standard error, or of the terminal's output.
+    last_words: Vec<u8>,
 }
+
+/// How much of the container's last words is kept.
+const LAST_WORDS: usize = 4096;
 
 /// What a descriptor of the poll set belongs to.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -306,6 +313,14 @@ impl Pump<'_> {
         Ok(())
     }
 
+    /// Keep the end of what the container says.
+    fn listen(&mut self, bytes: &[u8]) {
+        let bytes = &bytes[bytes.len().saturating_sub(LAST_WORDS)..];
+        self.last_words.extend_from_slice(bytes);
+        let excess = self.last_words.len().saturating_sub(LAST_WORDS);
+        self.last_words.drain(..excess);
+    }
+
     fn receive(&mut self) -> Result<(), EngineError> {
         match self.decoder.fill(self.socket, 1 << 16) {
             Ok(0) => self.ended = Some(None),
@@ -319,6 +334,9 @@ impl Pump<'_> {
             source: error,
         };
         while let Some((kind, body)) = self.decoder.next().map_err(broken)? {
+            if kind == Kind::Stderr || kind == Kind::Stdout && self.terminal.is_some() {
+                self.listen(&body);
+            }
             match kind {
                 Kind::Stdout => self.stdout.push(&body),
                 Kind::Stderr => self.stderr.push(&body),

@@ -8,7 +8,7 @@ use std::{
 
 use hoist_core::Kind;
 use hoist_engine::{
-    EngineError,
+    Engine, EngineError,
     attach::{Attachment, Ended, Stay, Streams},
 };
 
@@ -22,6 +22,8 @@ use crate::{
 pub(super) struct Session<'a> {
     /// The container's name.
     pub(super) name: &'a str,
+    /// What it was made of, to look there when it fails.
+    pub(super) origin: Option<Origin<'a>>,
     /// Feed its standard input.
     pub(super) stdin: bool,
     /// It has a terminal.
@@ -30,6 +32,47 @@ pub(super) struct Session<'a> {
     pub(super) forward_signals: bool,
     /// Its memory limit in bytes.
     pub(super) memory: Option<u64>,
+}
+
+/// What a container was made of.
+#[derive(Debug)]
+pub(super) struct Origin<'a> {
+    pub(super) engine: &'a Engine,
+    /// The image as the user named it.
+    pub(super) image: &'a str,
+    /// The user, when it is not the image's.
+    pub(super) user: Option<&'a str>,
+}
+
+impl Origin<'_> {
+    /// What the image tells about a Python module that the container's last words miss.
+    fn missing_module(&self, last_words: &[u8]) -> Option<String> {
+        let text = String::from_utf8_lossy(last_words);
+        let module = missing_module(&text)?;
+        let store = self.engine.store();
+        let image = store.image(&store.resolve(self.image).ok()?).ok()?;
+        let why =
+            hoist_build::check::why_module_is_missing(self.engine, &image, self.user, module)?;
+        // Names of files in an image may hold anything.
+        Some(why.chars().map(printable).collect())
+    }
+}
+
+fn printable(character: char) -> char {
+    if character.is_control() {
+        char::REPLACEMENT_CHARACTER
+    } else {
+        character
+    }
+}
+
+/// The module that Python did not find, if that is the last thing that a program said.
+fn missing_module(text: &str) -> Option<&str> {
+    let line = text.trim_end().lines().next_back()?;
+    let (_, name) = line.split_once("No module named ")?;
+    let name = name.trim_matches(['\'', '"', ' ', '\r']);
+    let is_name = |c: char| c.is_alphanumeric() || c == '_' || c == '.';
+    (!name.is_empty() && name.chars().all(is_name)).then_some(name)
 }
 
 impl Session<'_> {
@@ -64,11 +107,19 @@ impl Session<'_> {
     }
 
     /// What the exit code alone does not tell.
-    fn report(&self, Ended { status, .. }: &Ended) {
+    fn report(&self, ended: &Ended) {
+        let Ended {
+            status, last_words, ..
+        } = ended;
         if let Some(line) = status.oom_line(self.memory) {
             ui::note(&format!("hoist: {} was {line}", self.name));
         } else if let Some(error) = &status.error {
             ui::note(&format!("hoist: {}: {error}", self.name));
+        } else if ended.exit_code == 1
+            && let Some(origin) = &self.origin
+            && let Some(why) = origin.missing_module(last_words)
+        {
+            ui::note(&format!("hoist: {why}"));
         }
         if let Some(note) = &status.stop_note {
             ui::note(&format!("hoist: {note}"));
@@ -113,4 +164,29 @@ fn copy(fd: BorrowedFd<'_>) -> Result<OwnedFd, CliError> {
 /// A container's exit code as this program's own.
 pub(super) fn exit_code(code: i32) -> ExitCode {
     ExitCode::from(u8::try_from(code & 0xff).unwrap_or(u8::MAX))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::missing_module;
+
+    #[test]
+    fn the_last_words_name_a_module() {
+        let table = [
+            (
+                "/usr/local/bin/python: No module named uvicorn\n",
+                Some("uvicorn"),
+            ),
+            (
+                "Traceback (most recent call last):\n  x\nModuleNotFoundError: No module named 'a.b'\r\n",
+                Some("a.b"),
+            ),
+            ("No module named x\nand went on\n", None),
+            ("No module named '$(x)'\n", None),
+            ("", None),
+        ];
+        for (text, module) in table {
+            assert_eq!(missing_module(text), module, "{text}");
+        }
+    }
 }

@@ -8,7 +8,7 @@ use hoist_engine::{
 };
 
 use super::{
-    attached::{Session, require_terminal},
+    attached::{Origin, Session, require_terminal},
     create, request,
 };
 use crate::{
@@ -65,6 +65,11 @@ pub(crate) fn run(
     };
     let session = Session {
         name: &created.name,
+        origin: Some(Origin {
+            engine: &engine,
+            image: &request.image,
+            user: request.user.as_deref(),
+        }),
         stdin: container.interactive,
         tty: container.tty,
         forward_signals: flags.sig_proxy,

@@ -57,6 +57,7 @@ fn attached(
     };
     let session = Session {
         name: &record.name,
+        origin: None,
         stdin,
         tty: record.tty,
         forward_signals: true,
