@@ -60,9 +60,13 @@ impl Engine {
         // The monitor writes the last words a moment before it lets go; nobody starts another.
         let path = run.join("lock");
         let lock = Lock::exclusive(&path).map_err(EngineError::file("lock", path))?;
-        let Some(container) = self.container(id)? else {
+        let Some(mut container) = self.container(id)? else {
             return Ok(None);
         };
+        // The lock that looks like a living monitor's is the one that was just taken.
+        if container.status.state == State::Running {
+            container.status = lost(container.status);
+        }
         self.mend(&container)?;
         drop(lock);
         Ok(Some(container))
