@@ -15,6 +15,7 @@ mod kill9;
 mod lifecycle;
 mod limits;
 mod logs;
+mod monitor;
 mod network;
 mod rootless;
 mod run;

@@ -37,6 +37,7 @@ use crate::stages::Inputs;
 
 pub use fix::{Edit, Fix, apply};
 pub use options::Options;
+pub use secrets::is_secret;
 
 /// Whose rule it is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

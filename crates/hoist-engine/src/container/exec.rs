@@ -4,14 +4,18 @@
 
 mod pump;
 
-use std::os::fd::AsFd;
+use std::{
+    io,
+    os::fd::{AsFd, OwnedFd},
+};
 
 use hoist_core::{
     env::{self, EnvSetting},
     spec::{ConsoleSize, Process, Seccomp},
 };
-use hoist_runtime::{Cgroup, Rootfs, Stdio, Target, user};
+use hoist_runtime::{Cgroup, Rootfs, RuntimeError, Stdio, Target, user};
 use rustix::{
+    event::{PollFd, PollFlags, Timespec, poll},
     io::Errno,
     process::{Pid, PidfdFlags, pidfd_open},
 };
@@ -110,12 +114,12 @@ impl Engine {
             rootless: self.settings().rootless,
             die_with_parent,
         };
-        Ok(hoist_runtime::exec(
-            target,
-            process,
-            Some(Seccomp::Default),
-            stdio,
-        )?)
+        let entered = hoist_runtime::exec(target, process, Some(Seccomp::Default), stdio);
+        // A container that is about to end lets nobody in any more: that is all there is to say.
+        entered.map_err(|error| match &error {
+            RuntimeError::Clone { source } if is_ending(source) && ends(&pidfd) => gone(),
+            _ => error.into(),
+        })
     }
 
     pub(crate) fn exec_process(
@@ -152,6 +156,23 @@ impl Engine {
             ..Process::default()
         })
     }
+}
+
+/// What the kernel says of a PID namespace whose first process is ending (`pid_namespaces(7)`).
+fn is_ending(error: &io::Error) -> bool {
+    [Errno::SRCH, Errno::NOMEM].contains(&Errno::from_io_error(error).unwrap_or(Errno::INVAL))
+}
+
+/// The process has ended, or does so while it is looked at.
+fn ends(pidfd: &OwnedFd) -> bool {
+    let patience = Timespec {
+        tv_sec: 1,
+        tv_nsec: 0,
+    };
+    matches!(
+        poll(&mut [PollFd::new(pidfd, PollFlags::IN)], Some(&patience)),
+        Ok(1)
+    )
 }
 
 /// Ids and home of `user`, from the root's own passwd and group files.

@@ -59,16 +59,14 @@ impl Engine {
         }
         // The monitor writes the last words a moment before it lets go; nobody starts another.
         let path = run.join("lock");
-        let lock = Lock::exclusive(&path).map_err(EngineError::file("lock", path))?;
-        let Some(mut container) = self.container(id)? else {
+        let lock = Lock::exclusive(&path).map_err(EngineError::file("lock", &path))?;
+        // Not held while the status is looked at: it would tell of a monitor.
+        drop(fs::remove_file(&path));
+        drop(lock);
+        let Some(container) = self.container(id)? else {
             return Ok(None);
         };
-        // The lock that looks like a living monitor's is the one that was just taken.
-        if container.status.state == State::Running {
-            container.status = lost(container.status);
-        }
         self.mend(&container)?;
-        drop(lock);
         Ok(Some(container))
     }
 
@@ -116,9 +114,11 @@ impl Engine {
         Ok(())
     }
 
-    /// Take away what dead containers and build steps left on the network.
-    pub(crate) fn sweep_network(&self) -> Result<(), EngineError> {
-        let alive = |id: &ContainerId| self.is_monitored(id) || self.step_runs(id);
+    /// Take away what dead containers and build steps left on the network. One container may be
+    /// known to be dead, whoever holds its lock.
+    pub(crate) fn sweep_network(&self, dead: Option<&ContainerId>) -> Result<(), EngineError> {
+        let alive =
+            |id: &ContainerId| dead != Some(id) && (self.is_monitored(id) || self.step_runs(id));
         self.networks().sweep(&alive)?;
         Ok(())
     }
