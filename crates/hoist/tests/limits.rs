@@ -82,7 +82,11 @@ fn killed_for_memory_is_told() {
         sandbox.inspect("box", "{{.State.OOMKilled}} {{.State.ExitCode}}"),
         "true 137"
     );
-    sandbox.hoist(&["ps", "-a"]).ok().prints("Exited (137)");
+    sandbox
+        .hoist(&["ps", "-a"])
+        .ok()
+        .prints("Exited (137)")
+        .prints("ago (out of memory)");
 }
 
 #[test]

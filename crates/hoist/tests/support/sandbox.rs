@@ -47,7 +47,13 @@ impl Sandbox {
             .tempdir_in("/var/tmp")
             .expect("a directory");
         let hoist = directory.path().join("hoist");
-        fs::copy(env!("CARGO_BIN_EXE_hoist"), &hoist).expect("a copy of hoist");
+        // Written by a process of its own: a descriptor open for writing here could be inherited
+        // by what another test starts meanwhile, and a file that is written cannot be executed.
+        let copied = Command::new("cp")
+            .arg(env!("CARGO_BIN_EXE_hoist"))
+            .arg(&hoist)
+            .status();
+        assert!(copied.expect("cp").success(), "a copy of hoist");
         for name in ["home", "xdg"] {
             fs::create_dir(directory.path().join(name)).expect("a directory of the user's");
             chown(directory.path().join(name), Some(user.uid), Some(user.gid)).expect("chown");

@@ -3,16 +3,21 @@
 use hoist_core::{duration, health::HealthStatus, time::Timestamp};
 use hoist_engine::{State, Status, container::Container};
 
-/// Docker's words: `Up 3 seconds (healthy)`, `Exited (137) 2 minutes ago`, `Created`.
+/// Docker's words: `Up 3 seconds (healthy)`, `Exited (137) 2 minutes ago`, `Created`; and
+/// `(out of memory)`, which Docker keeps to itself.
 pub(super) fn text(status: &Status, now: Timestamp) -> String {
     let since = |moment: Option<Timestamp>| duration::human(now.since(moment.unwrap_or(now)));
     match status.state {
         State::Created => "Created".to_owned(),
-        State::Exited => format!(
-            "Exited ({}) {} ago",
-            status.exit_code,
-            since(status.finished)
-        ),
+        State::Exited => {
+            let memory = if status.oom_killed {
+                " (out of memory)"
+            } else {
+                ""
+            };
+            let ago = since(status.finished);
+            format!("Exited ({}) {ago} ago{memory}", status.exit_code)
+        }
         State::Running => {
             let up = format!("Up {}", since(status.started));
             match health(status) {
