@@ -29,7 +29,7 @@ use crate::{
     context::{Context, find_dockerfile},
     error::BuildError,
     excerpt::Listing,
-    execute::{Worker, as_copy},
+    execute::{Trust, Worker, as_copy},
     explain::Trail,
     export::export,
     plan::{Action, CopyFrom, Inputs, MountSource, Plan, plan},
@@ -68,7 +68,7 @@ pub fn build(
     if !prepared.is_empty() {
         events(scanned(&prepared));
     }
-    let cache = Cache::open(engine, !request.no_cache);
+    let cache = Cache::open(engine, !request.no_cache, &request.allowed_secrets);
     let trail = Trail::new(&context.real, path.as_deref().unwrap_or(Path::new("-")));
     let worker = Worker {
         engine,
@@ -81,6 +81,7 @@ pub fn build(
         platform: request.platform.clone().unwrap_or_else(Platform::host),
         events,
         prepared,
+        trust: Trust::of(request),
         cached: AtomicUsize::new(0),
     };
     let result = schedule::run(plan.stages.len(), cancelled, &|position, board, stop| {
@@ -234,6 +235,8 @@ fn make_plan(
         resolution: &resolution,
         build_args: &build_args,
         network: request.network,
+        secrets: &request.secrets,
+        agents: &request.agents,
         platform: request.platform.as_ref(),
         images: &images,
     };

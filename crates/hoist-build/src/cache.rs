@@ -46,6 +46,9 @@ pub(crate) struct Record {
     pub(crate) layer: Option<Digest>,
     /// Bytes in the layer.
     pub(crate) size: u64,
+    /// Files with secrets in the layer that the build allowed (`--allow-secret-in-layer`).
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub(crate) allowed: Vec<PathBuf>,
     /// What entered the key.
     pub(crate) parts: Parts,
 }
@@ -57,6 +60,8 @@ pub(crate) struct Cache<'a> {
     store: &'a Store,
     /// Records of earlier builds count; otherwise only what this build has done itself.
     use_earlier: bool,
+    /// What of `allowed` in records this build allows, too.
+    allowed: &'a [PathBuf],
     state: Mutex<State>,
     freed: Condvar,
 }
@@ -85,11 +90,12 @@ pub(crate) struct Claim<'a> {
 
 impl<'a> Cache<'a> {
     /// The records of `engine`'s root.
-    pub(crate) fn open(engine: &'a Engine, use_earlier: bool) -> Self {
+    pub(crate) fn open(engine: &'a Engine, use_earlier: bool, allowed: &'a [PathBuf]) -> Self {
         Self {
             directory: directory(engine),
             store: engine.store(),
             use_earlier,
+            allowed,
             state: Mutex::default(),
             freed: Condvar::new(),
         }
@@ -130,6 +136,10 @@ impl<'a> Cache<'a> {
             return None;
         }
         let record = self.read(key)?;
+        let is_allowed = |path: &PathBuf| self.allowed.iter().any(|known| path.starts_with(known));
+        if !record.allowed.iter().all(is_allowed) {
+            return None;
+        }
         match record.layer {
             Some(layer) => self.store.keep_layer(&layer).ok().map(|_| record),
             None => Some(record),

@@ -30,6 +30,7 @@ mod parts;
 mod plan;
 mod request;
 mod schedule;
+mod secret;
 mod sources;
 mod tree;
 
@@ -38,3 +39,4 @@ pub use cache::{Prune, cached_layers, prune_cache};
 pub use error::BuildError;
 pub use import::import;
 pub use request::{BuildRequest, Built, BuiltLayer, ImportRequest};
+pub use secret::{MAX_SECRET_BYTES, Secret, SshAgent};

@@ -5,6 +5,8 @@ use std::{collections::BTreeMap, path::PathBuf};
 use hoist_core::{Digest, Platform, Reference, event::Warning};
 use hoist_engine::request::NetworkMode;
 
+use crate::secret::{Secret, SshAgent};
+
 /// A build: the flags of `hoist build`.
 #[derive(Debug, Clone, Default)]
 pub struct BuildRequest {
@@ -28,6 +30,13 @@ pub struct BuildRequest {
     pub network: NetworkMode,
     /// The platform to build for; that of the machine when absent.
     pub platform: Option<Platform>,
+    /// What `RUN --mount=type=secret` may show.
+    pub secrets: Vec<Secret>,
+    /// What `RUN --mount=type=ssh` may reach.
+    pub agents: Vec<SshAgent>,
+    /// Files and directories of the image that may hold secrets
+    /// (`--allow-secret-in-layer`), absolute.
+    pub allowed_secrets: Vec<PathBuf>,
 }
 
 /// An image that was built.

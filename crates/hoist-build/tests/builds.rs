@@ -1,5 +1,7 @@
 //! Real builds: Dockerfiles with commands that run, in a data root of their own, as root.
 
+#[path = "builds/secrets.rs"]
+mod secrets;
 mod support;
 
 use std::{
@@ -315,7 +317,7 @@ fn sources_that_are_not_there_are_explained_before_anything_runs() {
         "COPY requirements.txt /etc",
         "COPY requirements.txt /bin\nCOPY secret* /etc/passwd/",
         "EXPOSE nothing",
-        "RUN --mount=type=secret,id=x true",
+        "RUN --mount=type=secret,id=x,required true",
         "ADD https://example.com/x /x",
         "RUN --network=host true",
         "RUN []",

@@ -1,5 +1,6 @@
 //! Doing the steps: look up, run, copy, commit, and tell.
 
+mod agent;
 pub(crate) mod archive;
 pub(crate) mod chmod;
 mod content;
@@ -8,7 +9,9 @@ pub(crate) mod draft;
 mod mounts;
 mod output;
 pub(crate) mod owner;
+mod private;
 mod run;
+mod secrets;
 mod stage;
 mod step;
 
@@ -26,6 +29,8 @@ use hoist_store::LayerDraft;
 use rustix::fs::{Mode, OFlags, fstat, open};
 
 pub(crate) use mounts::as_copy;
+pub(crate) use private::Access;
+pub(crate) use secrets::Trust;
 pub(crate) use stage::StageResult;
 
 use crate::{
@@ -55,6 +60,7 @@ pub(crate) struct Worker<'a> {
     pub(crate) events: &'a (dyn Fn(BuildEvent) + Sync),
     /// What COPYs and bind mounts read from the context, by step and place in the step.
     pub(crate) prepared: BTreeMap<(usize, usize), Vec<Source>>,
+    pub(crate) trust: Trust<'a>,
     /// Steps that were found in the cache.
     pub(crate) cached: AtomicUsize,
 }
@@ -105,6 +111,7 @@ impl Worker<'_> {
 
     /// The layer is complete: give it to the store. Nothing is kept of one that is empty.
     fn commit(&self, making: Making, parts: Parts) -> Result<Record, BuildError> {
+        let allowed = self.trust.check(making.layer.path())?;
         let is_empty =
             is_empty(making.layer.path())? && root_of(making.layer.path())? == making.root;
         let created = Timestamp::from(SystemTime::now());
@@ -113,6 +120,7 @@ impl Worker<'_> {
                 created,
                 layer: None,
                 size: 0,
+                allowed,
                 parts,
             });
         }
@@ -121,6 +129,7 @@ impl Worker<'_> {
             created,
             layer: Some(layer.diff_id),
             size: layer.size,
+            allowed,
             parts,
         })
     }

@@ -18,10 +18,13 @@ use hoist_store::LayerDraft;
 use hoist_sys::lock::Lock;
 
 use super::{
-    Worker, check,
+    Worker,
+    agent::Forward,
+    check,
     copy::{self, Item, Job},
     draft::Draft,
     open_directory,
+    private::PrivateFiles,
     step::At,
 };
 use crate::{
@@ -40,8 +43,13 @@ const TICK: Duration = Duration::from_millis(50);
 #[derive(Debug, Default)]
 pub(super) struct Mounts {
     list: Vec<Mount>,
+    /// Variables of secrets.
+    variables: Vec<String>,
     drafts: Vec<LayerDraft>,
     locks: Vec<Lock>,
+    /// Before the files: a socket is closed before it is removed.
+    agents: Vec<Forward>,
+    private: Option<PrivateFiles>,
 }
 
 impl Mounts {
@@ -50,7 +58,32 @@ impl Mounts {
         self.list.clone()
     }
 
-    fn bind(&mut self, source: PathBuf, destination: &str, read_only: bool) {
+    /// `NAME=value` of what is mounted as variables.
+    pub(super) fn variables(&self) -> Vec<String> {
+        self.variables.clone()
+    }
+
+    /// The place for what nobody else may see, and how many files there are already.
+    pub(super) fn private(&mut self, run: &Path) -> Result<(&PrivateFiles, usize), BuildError> {
+        let number = self.list.len();
+        let files = match self.private.take() {
+            Some(files) => files,
+            None => PrivateFiles::make(run)?,
+        };
+        Ok((self.private.insert(files), number))
+    }
+
+    /// Set a variable of the step.
+    pub(super) fn set(&mut self, name: &str, value: &str) {
+        self.variables.push(format!("{name}={value}"));
+    }
+
+    /// Keep `agent` as long as the step runs.
+    pub(super) fn forward(&mut self, agent: Forward) {
+        self.agents.push(agent);
+    }
+
+    pub(super) fn bind(&mut self, source: PathBuf, destination: &str, read_only: bool) {
         let mut options = vec!["bind".to_owned(), "rprivate".to_owned()];
         if read_only {
             options.push("ro".to_owned());
@@ -97,7 +130,10 @@ impl Worker<'_> {
                 from: CopyFrom::Other(base),
                 ..
             } => Ok(Some(chain(&self.layers_of(base, at.board, at.stop)?))),
-            MountSource::Cache { .. } | MountSource::Tmpfs { .. } => Ok(None),
+            MountSource::Cache { .. }
+            | MountSource::Tmpfs { .. }
+            | MountSource::Secret { .. }
+            | MountSource::Ssh { .. } => Ok(None),
         };
         action.mounts.iter().enumerate().map(digest).collect()
     }
@@ -112,6 +148,8 @@ impl Worker<'_> {
             match &mount.source {
                 MountSource::Tmpfs { size } => mounts.list.push(tmpfs(mount, *size)),
                 MountSource::Cache { .. } => self.cache_mount(&mut mounts, mount, at.stop)?,
+                MountSource::Secret { .. } => self.secret(&mut mounts, mount)?,
+                MountSource::Ssh { .. } => self.ssh(&mut mounts, mount)?,
                 MountSource::Bind { from, path } => {
                     self.bind_mount(&mut mounts, at, (place, mount), (from, path))?;
                 }

@@ -5,7 +5,7 @@ use std::{os::unix::fs::MetadataExt, path::Path};
 use hoist_core::{Digest, event::BuildEvent, spec::Mount};
 use hoist_engine::{EngineError, step as engine_step};
 
-use super::{Making, Worker, output::Output, step::At};
+use super::{Making, Worker, mounts::Mounts, output::Output, step::At};
 use crate::{
     error::BuildError,
     mistakes::{Failure, hints},
@@ -30,11 +30,7 @@ impl Worker<'_> {
             upper: making.layer.path().to_owned(),
             work: making.layer.work().to_owned(),
             args: action.argv.clone(),
-            env: action
-                .variables
-                .iter()
-                .map(|variable| format!("{}={}", variable.name, variable.value))
-                .collect(),
+            env: self.environment(action, &mounts),
             working_dir: action.working_dir.clone(),
             user: action.user.clone(),
             network: action.network,
@@ -45,7 +41,7 @@ impl Worker<'_> {
         let index = at.step.index;
         let (exit, tail) = std::thread::scope(|scope| {
             let reader = scope.spawn(|| {
-                output.read(&|stream, bytes| {
+                output.read(&self.trust.redactor, &|stream, bytes| {
                     let bytes = bytes.to_vec();
                     self.emit(BuildEvent::StepOutput {
                         index,
@@ -83,6 +79,13 @@ impl Worker<'_> {
             hints: hints(&failure),
             tail,
         })
+    }
+
+    /// `NAME=value` of everything that the command sees.
+    fn environment(&self, action: &RunAction, mounts: &Mounts) -> Vec<String> {
+        let variables = action.variables.iter();
+        let variables = variables.map(|variable| format!("{}={}", variable.name, variable.value));
+        variables.chain(mounts.variables()).collect()
     }
 
     /// Take out of the layer the directories that are there only because something was mounted in

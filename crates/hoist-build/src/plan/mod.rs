@@ -6,6 +6,7 @@
 
 mod actions;
 mod stage;
+mod trusted;
 
 #[cfg(test)]
 mod tests;
@@ -25,7 +26,12 @@ use hoist_engine::request::NetworkMode;
 use hoist_store::StoredImage;
 
 use crate::{
-    config::StageConfig, error::BuildError, excerpt::Listing, execute::chmod::Chmod, history::Line,
+    config::StageConfig,
+    error::BuildError,
+    excerpt::Listing,
+    execute::{Access, chmod::Chmod},
+    history::Line,
+    secret::{Secret, SshAgent},
 };
 
 /// What a build does: stages, each behind those that it needs; the last one becomes the image.
@@ -139,7 +145,7 @@ pub(crate) enum VariableOrigin {
 pub(crate) struct MountAction {
     /// As written, for the cache key.
     pub(crate) text: String,
-    /// Absolute.
+    /// Absolute; empty for a secret that is a variable only.
     pub(crate) target: String,
     pub(crate) read_only: bool,
     pub(crate) source: MountSource,
@@ -161,6 +167,19 @@ pub(crate) enum MountSource {
     },
     Tmpfs {
         size: Option<u64>,
+    },
+    /// Nothing when the build was given no secret of this id: one that is required is refused
+    /// before.
+    Secret {
+        id: String,
+        /// The variable that holds it.
+        variable: Option<String>,
+        access: Access,
+    },
+    /// The socket of an agent; nothing when the build was given none of this id.
+    Ssh {
+        id: String,
+        access: Access,
     },
 }
 
@@ -204,6 +223,10 @@ pub(crate) struct Inputs<'a> {
     pub(crate) resolution: &'a Resolution,
     pub(crate) build_args: &'a BTreeMap<String, String>,
     pub(crate) network: NetworkMode,
+    /// The secrets that the build was given.
+    pub(crate) secrets: &'a [Secret],
+    /// The agents that it was given.
+    pub(crate) agents: &'a [SshAgent],
     /// The platform that was asked for; `None` for the machine's own.
     pub(crate) platform: Option<&'a Platform>,
     /// Finds an image of the store.

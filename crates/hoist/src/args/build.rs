@@ -1,5 +1,7 @@
 //! The flags of `build`.
 
+pub(crate) mod trust;
+
 use std::path::PathBuf;
 
 use hoist_core::Reference;
@@ -34,6 +36,8 @@ pub(crate) struct BuildFlags {
     /// Set target platform for build (os/arch[/variant])
     #[arg(long, value_name = "platform", value_parser = value::platform)]
     pub(crate) platform: Option<hoist_core::Platform>,
+    #[command(flatten)]
+    pub(crate) trust: trust::TrustFlags,
     /// Write the image ID to the file
     #[arg(long, value_name = "file")]
     pub(crate) iidfile: Option<PathBuf>,

@@ -1,5 +1,7 @@
 //! `build`: an image from a Dockerfile.
 
+mod trust;
+
 use std::{
     io::{self, Read as _},
     path::{Path, PathBuf},
@@ -123,6 +125,9 @@ fn from_flags(flags: &BuildFlags, path: &str) -> Result<Request, CliError> {
         no_cache: flags.no_cache,
         network: flags.network.unwrap_or_default(),
         platform: flags.platform.clone(),
+        secrets: trust::secrets(&flags.trust.secret)?,
+        agents: trust::agents(&flags.trust.ssh)?,
+        allowed_secrets: flags.trust.allow_secret_in_layer.clone(),
     };
     Ok(Request {
         build,
