@@ -1,5 +1,7 @@
 //! The client's side of a container's monitor: requests, and copying standard streams.
 
+mod detach;
+
 use std::{
     fs::File,
     io::{self, Read, Write},
@@ -20,6 +22,7 @@ use rustix::{
 };
 use serde::Serialize;
 
+use self::detach::DetachKeys;
 use crate::{
     error::{EngineError, Told},
     status::{State, Status},
@@ -37,8 +40,20 @@ pub struct Streams {
     pub stderr: OwnedFd,
     /// `stdin` is a terminal that the caller has set to raw mode: its size is passed on.
     pub tty: bool,
-    /// Signals that the caller receives go to the container (Docker's `--sig-proxy`).
+    /// Signals that the caller receives go to the container (Docker's `--sig-proxy`); otherwise
+    /// they end the stay.
     pub forward_signals: bool,
+}
+
+/// How staying with a container came to its end.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Stay {
+    /// The container has ended and is cleaned up.
+    Ended(Box<Ended>),
+    /// The user has typed the keys that detach (Ctrl-P Ctrl-Q): the container goes on.
+    Detached,
+    /// The caller has received this signal, which is not to be passed on: the container goes on.
+    Interrupted(i32),
 }
 
 /// How a container ended.
@@ -161,7 +176,7 @@ pub struct Attachment {
     tty: bool,
 }
 
-/// Signals that are passed on to the container; the last one, the terminal's new size, always is.
+/// Signals that are passed on to the container; the last one is the terminal's new size.
 pub(crate) const FORWARDED: [i32; 7] = [
     Signal::HUP.number(),
     Signal::INT.number(),
@@ -194,19 +209,16 @@ impl Attachment {
         }
     }
 
-    /// Copy between the caller's streams and the container until it has ended and is cleaned up.
+    /// Copy between the caller's streams and the container until it has ended and is cleaned up, or
+    /// the user detaches from its terminal.
     /// Signals that the caller receives meanwhile are passed on to the container; with a terminal,
     /// so is its size.
     ///
     /// # Errors
     /// When the connection breaks. A monitor that was killed is not an error: the container ended
     /// with it, and the status says so.
-    pub fn pump(mut self, streams: Streams) -> Result<Ended, EngineError> {
-        let signals = receive(if streams.forward_signals {
-            &FORWARDED
-        } else {
-            &FORWARDED[6..]
-        })?;
+    pub fn pump(mut self, streams: Streams) -> Result<Stay, EngineError> {
+        let signals = receive(&FORWARDED)?;
         self.connection
             .socket
             .set_nonblocking(true)
@@ -218,12 +230,21 @@ impl Attachment {
             stdin: streams.stdin.filter(|_| self.stdin).map(File::from),
             stdout: Some(File::from(streams.stdout)),
             stderr: Some(File::from(streams.stderr)),
-            terminal: streams.tty && self.tty,
+            terminal: (streams.tty && self.tty).then(DetachKeys::default),
+            detached: false,
+            forward_signals: streams.forward_signals,
+            interrupted: None,
             ended: None,
         };
         pump.resize();
         while pump.ended.is_none() {
             pump.turn(&signals)?;
+            if let Some(signal) = pump.interrupted {
+                return Ok(Stay::Interrupted(signal));
+            }
+            if pump.detached && pump.pending.is_empty() {
+                return Ok(Stay::Detached);
+            }
         }
         let status = pump.ended.take().flatten().unwrap_or_else(|| Status {
             state: State::Exited,
@@ -232,10 +253,10 @@ impl Attachment {
             ..Status::default()
         });
         self.monitor.wait().map_err(EngineError::system("wait"))?;
-        Ok(Ended {
+        Ok(Stay::Ended(Box::new(Ended {
             exit_code: status.exit_code,
             status,
-        })
+        })))
     }
 }
 
@@ -247,7 +268,13 @@ struct Pump<'a> {
     stdin: Option<File>,
     stdout: Option<File>,
     stderr: Option<File>,
-    terminal: bool,
+    /// The caller's input is a terminal, whose size is passed on and whose keys may detach.
+    terminal: Option<DetachKeys>,
+    /// The keys were typed: what is pending is still sent, then it is over.
+    detached: bool,
+    forward_signals: bool,
+    /// A signal came that is not to be passed on.
+    interrupted: Option<i32>,
     /// The end: with a status, or without one when the monitor vanished.
     ended: Option<Option<Status>>,
 }
@@ -285,8 +312,10 @@ impl Pump<'_> {
     fn signal(&mut self, signal: i32) {
         if signal == Signal::WINCH.number() {
             self.resize();
-        } else {
+        } else if self.forward_signals {
             wire::push(&mut self.pending, Kind::Signal, &signal.to_le_bytes());
+        } else {
+            self.interrupted = Some(signal);
         }
     }
 
@@ -294,7 +323,7 @@ impl Pump<'_> {
         if let Some(size) = self
             .stdin
             .as_ref()
-            .filter(|_| self.terminal)
+            .filter(|_| self.terminal.is_some())
             .and_then(terminal_size)
         {
             self.pending.append(&mut wire::json(Kind::Resize, &size));
@@ -309,7 +338,14 @@ impl Pump<'_> {
                 wire::push(&mut self.pending, Kind::StdinEnd, &[]);
                 self.stdin = None;
             }
-            Ok(read) => wire::push(&mut self.pending, Kind::Stdin, &bytes[..read]),
+            Ok(read) => match &mut self.terminal {
+                Some(keys) => {
+                    let (passed, detached) = keys.pass(&bytes[..read]);
+                    wire::push(&mut self.pending, Kind::Stdin, &passed);
+                    self.detached = detached;
+                }
+                None => wire::push(&mut self.pending, Kind::Stdin, &bytes[..read]),
+            },
             Err(error)
                 if matches!(
                     error.kind(),

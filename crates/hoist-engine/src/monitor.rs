@@ -80,6 +80,8 @@ fn run(starter: &UnixStream) -> Result<(), EngineError> {
     let mut events = event_loop::EventLoop::new(&engine, live)?;
     let starter = starter.try_clone().map_err(EngineError::system("dup"))?;
     events.welcome(starter, &instructions)?;
+    // Most of the start's memory is free now, and this process may wait for months.
+    hoist_sys::memory::release_free();
     events.run()
 }
 

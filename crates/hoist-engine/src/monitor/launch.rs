@@ -11,7 +11,7 @@ use std::{
 
 use hoist_core::{port::PortMapping, spec::NamespaceKind, time::Timestamp};
 use hoist_network::{
-    Attach, Endpoint, Forwarder, Lingering, PublishedPort, hosts_file, resolv_conf,
+    Attach, Endpoint, Forwarder, Lingering, NetworkError, PublishedPort, hosts_file, resolv_conf,
 };
 use hoist_runtime::{Cgroup, Container, Launch, Stdio, create};
 use hoist_sys::lock::Lock;
@@ -118,7 +118,7 @@ fn bring_up(
     let run = engine.container_run_dir(&record.id);
     let listener = listen(&run)?;
     engine.prepare_volumes(&record)?;
-    let (forwarder, ports) = bind_ports(&record)?;
+    let (forwarder, ports) = bind_ports(engine, &record)?;
     write_files(engine, &record, None)?;
     let rootfs = engine.rootfs(&record)?;
     let mut spec = engine.spec(&record, &rootfs)?;
@@ -194,7 +194,10 @@ fn listen(run: &std::path::Path) -> Result<UnixListener, EngineError> {
     Ok(listener)
 }
 
-fn bind_ports(record: &Record) -> Result<(Option<Forwarder>, Vec<PublishedPort>), EngineError> {
+fn bind_ports(
+    engine: &Engine,
+    record: &Record,
+) -> Result<(Option<Forwarder>, Vec<PublishedPort>), EngineError> {
     if record.ports.is_empty() {
         return Ok((None, Vec::new()));
     }
@@ -202,8 +205,25 @@ fn bind_ports(record: &Record) -> Result<(Option<Forwarder>, Vec<PublishedPort>)
     for mapping in &record.ports {
         wanted.push(choose_port(mapping)?);
     }
-    let (forwarder, ports) = Forwarder::bind(&wanted)?;
+    let bound = Forwarder::bind(&wanted);
+    let (forwarder, ports) = bound.map_err(|error| name_container(engine, error))?;
     Ok((Some(forwarder), ports))
+}
+
+/// Where a monitor of this root holds the port, the container says more than the process does.
+fn name_container(engine: &Engine, mut error: NetworkError) -> NetworkError {
+    if let NetworkError::PortTaken {
+        holder: Some(holder),
+        ..
+    } = &mut error
+        && let Ok(containers) = engine.containers()
+    {
+        let holds = |monitor: i32| u32::try_from(monitor).is_ok_and(|pid| pid == holder.pid);
+        if let Some(found) = containers.iter().find(|found| holds(found.status.monitor)) {
+            holder.name = format!("container {}", found.record.name);
+        }
+    }
+    error
 }
 
 /// The first port of a mapping's range that is free; a mapping to one port, or to any, stays as

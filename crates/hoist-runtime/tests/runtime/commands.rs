@@ -1,11 +1,9 @@
 //! The command: finding it, its environment, how it ends, and what fails before.
 
-use std::{fs, os::unix::fs::PermissionsExt};
-
 use hoist_core::spec::{Rlimit, User};
 
 use crate::{
-    harness::{Sandbox, bind},
+    harness::{Sandbox, bind, write_program},
     request::{Action, Event, Request},
 };
 
@@ -46,8 +44,7 @@ fn failure(change: impl FnOnce(&Sandbox, &mut Request)) -> (String, String, Stri
 
 fn command(sandbox: &Sandbox, request: &mut Request, command: &str, content: &[u8], mode: u32) {
     let path = sandbox.path("lower").join(command.trim_start_matches('/'));
-    fs::write(&path, content).unwrap();
-    fs::set_permissions(path, fs::Permissions::from_mode(mode)).unwrap();
+    write_program(&path, content, mode);
     request.spec.process.args = vec![command.to_owned()];
 }
 

@@ -3,10 +3,13 @@
 use std::{
     fs,
     io::{BufRead, BufReader, Lines, Read},
-    os::unix::fs::symlink,
+    os::unix::fs::{PermissionsExt, symlink},
     path::{Path, PathBuf},
     process::{Child, ChildStdout, Command, Stdio},
-    sync::atomic::{AtomicU32, Ordering},
+    sync::{
+        Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicU32, Ordering},
+    },
 };
 
 use hoist_core::spec::{
@@ -30,6 +33,31 @@ fn busybox() -> &'static Path {
 pub(crate) struct Sandbox {
     pub(crate) directory: tempfile::TempDir,
     pub(crate) cgroup: String,
+}
+
+/// Held while a program is written and while a process is made: a child that was forked in between
+/// holds the file open for writing until it executes, and the program would be "busy".
+static MAKING: Mutex<()> = Mutex::new(());
+
+fn making() -> MutexGuard<'static, ()> {
+    MAKING.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// Writes a file that will be executed.
+pub(crate) fn write_program(path: &Path, content: &[u8], mode: u32) {
+    let _making = making();
+    fs::write(path, content).unwrap();
+    fs::set_permissions(path, fs::Permissions::from_mode(mode)).unwrap();
+}
+
+/// Runs a tool of the host; it must succeed. Returns what it says.
+pub(crate) fn tool(command: &mut Command) -> String {
+    let making = making();
+    let child = command.stdout(Stdio::piped()).spawn().unwrap();
+    drop(making);
+    let output = child.wait_with_output().unwrap();
+    assert!(output.status.success(), "{command:?}");
+    String::from_utf8(output.stdout).unwrap()
 }
 
 static COUNTER: AtomicU32 = AtomicU32::new(0);
@@ -60,9 +88,9 @@ impl Sandbox {
             open_to_all(&sandbox.path(name));
         }
         open_to_all(&sandbox.path("lower"));
-        fs::copy(busybox(), sandbox.path("lower/bin/busybox")).unwrap();
-        let list = Command::new(busybox()).arg("--list").output().unwrap();
-        for applet in String::from_utf8(list.stdout).unwrap().lines() {
+        let content = fs::read(busybox()).unwrap();
+        write_program(&sandbox.path("lower/bin/busybox"), &content, 0o755);
+        for applet in tool(Command::new(busybox()).arg("--list")).lines() {
             if applet != "busybox" {
                 symlink("busybox", sandbox.path("lower/bin").join(applet)).unwrap();
             }
@@ -118,6 +146,7 @@ impl Sandbox {
         let number = COUNTER.fetch_add(1, Ordering::Relaxed);
         let file = self.path(&format!("request-{number}.json"));
         fs::write(&file, serde_json::to_vec(request).unwrap()).unwrap();
+        let making = making();
         let mut launcher = command
             .arg(file)
             .stdin(Stdio::piped())
@@ -125,6 +154,7 @@ impl Sandbox {
             .stderr(Stdio::piped())
             .spawn()
             .unwrap();
+        drop(making);
         let events = BufReader::new(launcher.stdout.take().unwrap()).lines();
         Running { launcher, events }
     }
@@ -165,12 +195,14 @@ impl Drop for Sandbox {
     fn drop(&mut self) {
         if !std::thread::panicking() {
             self.check();
+        } else if let Ok(cgroup) = hoist_runtime::Cgroup::open(&self.cgroup) {
+            // What a failed test has left; its launchers end by themselves when nothing runs.
+            let _ = cgroup.kill().and_then(|()| cgroup.remove());
         }
     }
 }
 
 fn open_to_all(path: &Path) {
-    use std::os::unix::fs::PermissionsExt;
     fs::set_permissions(path, fs::Permissions::from_mode(0o755)).unwrap();
 }
 

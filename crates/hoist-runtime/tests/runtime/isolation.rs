@@ -4,7 +4,7 @@ use std::{fs, os::unix::fs::symlink, path::Path};
 
 use hoist_core::spec::{Device, NamespaceKind};
 
-use crate::harness::{Sandbox, bind};
+use crate::harness::{Sandbox, bind, write_program};
 
 #[test]
 fn namespaces_are_its_own() {
@@ -308,11 +308,11 @@ fn the_launchers_own_file_cannot_be_written() {
     request.init = true;
     request.spec.linux.seccomp = None;
     // From a script that is interpreted by the runtime itself, and from init.
-    fs::write(sandbox.path("lower/start"), "#!/proc/self/exe\n").unwrap();
+    write_program(&sandbox.path("lower/start"), b"#!/proc/self/exe\n", 0o755);
     request.spec.process.args = [
         "sh",
         "-c",
-        "chmod 755 /start; (/start; true) >/dev/null 2>&1; \
+        "(/start; true) >/dev/null 2>&1; \
          (echo x >/proc/1/exe) 2>&1; readlink /proc/1/exe 2>&1; ls /proc/1/fd 2>&1",
     ]
     .map(str::to_owned)

@@ -4,7 +4,7 @@ use std::{fs, os::unix::fs::FileTypeExt, process::Command};
 
 use hoist_core::spec::Mount;
 
-use crate::harness::{Sandbox, bind};
+use crate::harness::{Sandbox, bind, tool};
 
 #[test]
 fn writes_land_in_the_upper_layer() {
@@ -165,16 +165,7 @@ struct HostMount(std::path::PathBuf);
 impl HostMount {
     fn new(path: std::path::PathBuf, propagation: &str) -> Self {
         fs::create_dir_all(&path).unwrap();
-        let mount = |arguments: &[&str]| {
-            assert!(
-                Command::new("mount")
-                    .args(arguments)
-                    .arg(&path)
-                    .status()
-                    .unwrap()
-                    .success()
-            );
-        };
+        let mount = |arguments: &[&str]| tool(Command::new("mount").args(arguments).arg(&path));
         mount(&["-t", "tmpfs", "none"]);
         mount(&[&format!("--make-{propagation}")]);
         Self(path)

@@ -5,7 +5,7 @@ use std::{fs, os::unix::fs::chown, process::Command};
 use hoist_core::spec::User;
 
 use crate::{
-    harness::{Running, Sandbox},
+    harness::{Running, Sandbox, tool, write_program},
     request::{Action, Maps, Request},
 };
 
@@ -26,21 +26,16 @@ fn account() -> Account {
             std::path::Path::new("/usr/bin/newuidmap").exists(),
             "newuidmap is missing: apt-get install uidmap"
         );
-        let known = Command::new("id")
-            .arg(USER)
-            .output()
+        let known = fs::read_to_string("/etc/passwd")
             .unwrap()
-            .status
-            .success();
+            .lines()
+            .any(|line| line.starts_with("hoist-test:"));
         if !known {
-            let made = Command::new("useradd").args(["-m", USER]).status().unwrap();
-            assert!(made.success(), "useradd failed");
+            tool(Command::new("useradd").args(["-m", USER]));
         }
     });
     let number = |option: &str| -> u32 {
-        let output = Command::new("id").args([option, USER]).output().unwrap();
-        String::from_utf8(output.stdout)
-            .unwrap()
+        tool(Command::new("id").args([option, USER]))
             .trim()
             .parse()
             .unwrap()
@@ -67,14 +62,7 @@ fn request(sandbox: &Sandbox, script: &str) -> (Account, Request) {
     // As if that user had unpacked the image.
     let owner = format!("{}:{}", account.uid, account.gid);
     let owned = ["lower", "upper", "work"].map(|name| sandbox.path(name));
-    assert!(
-        Command::new("chown")
-            .args(["-hR", &owner])
-            .args(owned)
-            .status()
-            .unwrap()
-            .success()
-    );
+    tool(Command::new("chown").args(["-hR", &owner]).args(owned));
     let mut request = sandbox.shell(script);
     request.cgroup = None;
     request.user_namespace = Some(Maps {
@@ -88,7 +76,8 @@ fn start(sandbox: &Sandbox, account: &Account, request: &Request) -> Running {
     // The binary of the tests may lie where the user cannot reach it.
     let launcher = sandbox.path("launcher");
     if !launcher.exists() {
-        fs::copy(env!("CARGO_BIN_EXE_runtime-launcher"), &launcher).unwrap();
+        let content = fs::read(env!("CARGO_BIN_EXE_runtime-launcher")).unwrap();
+        write_program(&launcher, &content, 0o755);
     }
     let mut command = Command::new("setpriv");
     command
@@ -177,11 +166,11 @@ fn root_maps_by_itself() {
         gids: map,
     });
     let owned = ["lower", "upper", "work"].map(|name| sandbox.path(name));
-    let chown = Command::new("chown")
-        .args(["-hR", "700000:700000"])
-        .args(owned)
-        .status();
-    assert!(chown.unwrap().success());
+    tool(
+        Command::new("chown")
+            .args(["-hR", "700000:700000"])
+            .args(owned),
+    );
     let finished = sandbox.run(&request);
     assert_eq!(finished.output, "0\n", "{finished:?}");
     let made = fs::metadata(sandbox.path("upper/made")).unwrap();
@@ -193,7 +182,7 @@ fn with_the_hosts_network() {
     let sandbox = Sandbox::new();
     let (account, mut request) = request(
         &sandbox,
-        "ls /sys/class/net | grep -c lo; touch /sys/x 2>&1",
+        "ls /sys/class/net | grep -cx lo; touch /sys/x 2>&1",
     );
     request
         .spec

@@ -4,7 +4,7 @@ use std::process::ExitCode;
 
 use hoist_engine::container::ExecRequest;
 
-use super::{request, run};
+use super::{attached, request};
 use crate::{args::container::ExecFlags, cli::Call, error::CliError, ui::terminal};
 
 /// `exec [OPTIONS] CONTAINER COMMAND [ARG...]`.
@@ -18,7 +18,7 @@ pub(crate) fn exec(
     };
     let attached = !flags.detach;
     if attached && flags.tty && flags.interactive {
-        run::require_terminal()?;
+        attached::require_terminal()?;
     }
     let env = request::environment(&flags.env_file, &flags.env)?;
     let engine = call.engine()?;
@@ -36,8 +36,8 @@ pub(crate) fn exec(
     let raw = (attached && flags.tty && flags.interactive)
         .then(terminal::RawMode::enter)
         .flatten();
-    let streams = run::streams(flags.interactive, raw.is_some(), true)?;
+    let streams = attached::streams(flags.interactive, raw.is_some(), true)?;
     let code = engine.exec(&container, &request, &streams);
     drop(raw);
-    Ok(run::exit_code(code?))
+    Ok(attached::exit_code(code?))
 }

@@ -89,6 +89,33 @@ fn image_document(engine: &Engine, name: &str) -> Result<Value, EngineError> {
     engine.inspect_image(name)
 }
 
+/// Fields that Docker's documents leave out where there is nothing to say, but that templates may
+/// ask for.
+const OPTIONAL: &[(&str, &str)] = &[
+    ("State", "Health"),
+    ("Config", "Healthcheck"),
+    ("Config", "Entrypoint"),
+    ("Config", "Cmd"),
+    ("Config", "ExposedPorts"),
+    ("Config", "Labels"),
+    ("Config", "OnBuild"),
+    ("Config", "Shell"),
+    ("Config", "StopSignal"),
+    ("Config", "User"),
+    ("Config", "Volumes"),
+    ("Config", "WorkingDir"),
+];
+
+/// The document with null for each optional field that it leaves out.
+fn with_optional_fields(mut document: Value) -> Value {
+    for (object, field) in OPTIONAL {
+        if let Some(fields) = document.get_mut(object).and_then(Value::as_object_mut) {
+            fields.entry(*field).or_insert(Value::Null);
+        }
+    }
+    document
+}
+
 /// Print the documents of all names that there are, then an error for each other name.
 fn documents(
     call: &Call<'_>,
@@ -118,8 +145,9 @@ fn documents(
         None | Some("") => ui::line(&format::indented(&Value::Array(found)))?,
         Some("json") => ui::line(&Value::Array(found).to_string())?,
         Some(template) => {
-            for document in &found {
-                ui::out(&format::document(document, Some(template))?)?;
+            for document in found {
+                let document = with_optional_fields(document);
+                ui::out(&format::document(&document, Some(template))?)?;
             }
         }
     }

@@ -23,6 +23,7 @@ pub(crate) mod stop;
 pub(crate) mod tag;
 pub(crate) mod version;
 
+mod attached;
 mod each;
 mod table;
 

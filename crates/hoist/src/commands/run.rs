@@ -4,11 +4,13 @@ use std::process::ExitCode;
 
 use hoist_engine::{
     Engine,
-    attach::{Attachment, Ended, Streams},
     container::{AttachRequest, Created},
 };
 
-use super::{create, request};
+use super::{
+    attached::{Session, require_terminal},
+    create, request,
+};
 use crate::{
     args::container::RunFlags,
     cli::Call,
@@ -61,14 +63,14 @@ pub(crate) fn run(
         ui::line(created.id.as_str())?;
         return Ok(ExitCode::SUCCESS);
     };
-    let ended = stay(
-        attachment,
-        container.interactive,
-        container.tty,
-        flags.sig_proxy,
-    )?;
-    report(&ended, &created.name, request.limits.memory);
-    Ok(exit_code(ended.exit_code))
+    let session = Session {
+        name: &created.name,
+        stdin: container.interactive,
+        tty: container.tty,
+        forward_signals: flags.sig_proxy,
+        memory: request.limits.memory,
+    };
+    session.stay(attachment)
 }
 
 /// Leave nothing of a container that could not be started.
@@ -77,69 +79,4 @@ fn give_up(engine: &Engine, created: &Created, id_file: Option<&std::path::Path>
     if let Some(path) = id_file {
         drop(std::fs::remove_file(path));
     }
-}
-
-/// Docker's check before a terminal is fed.
-pub(crate) fn require_terminal() -> Result<(), CliError> {
-    if terminal::stdin_is_terminal() {
-        return Ok(());
-    }
-    ui::note("the input device is not a TTY");
-    ui::note("hint: leave out -t when the input is a file or a pipe");
-    Err(CliError::Said(1))
-}
-
-/// Copy between the user and the container until it ends.
-pub(crate) fn stay(
-    attachment: Attachment,
-    stdin: bool,
-    tty: bool,
-    forward_signals: bool,
-) -> Result<Ended, CliError> {
-    let raw = (stdin && tty).then(terminal::RawMode::enter).flatten();
-    let streams = streams(stdin, raw.is_some(), forward_signals)?;
-    let ended = attachment.pump(streams);
-    drop(raw);
-    Ok(ended?)
-}
-
-/// The user's standard streams, as descriptors of their own.
-pub(crate) fn streams(stdin: bool, tty: bool, forward_signals: bool) -> Result<Streams, CliError> {
-    let copy = |fd: std::os::fd::BorrowedFd<'_>| {
-        fd.try_clone_to_owned().map_err(|error| {
-            CliError::of(
-                hoist_core::Kind::Unavailable,
-                format!("cannot copy a descriptor: {error}"),
-            )
-        })
-    };
-    use std::os::fd::AsFd as _;
-    Ok(Streams {
-        stdin: if stdin {
-            Some(copy(std::io::stdin().as_fd())?)
-        } else {
-            None
-        },
-        stdout: copy(std::io::stdout().as_fd())?,
-        stderr: copy(std::io::stderr().as_fd())?,
-        tty,
-        forward_signals,
-    })
-}
-
-/// What the exit code alone does not tell.
-pub(crate) fn report(ended: &Ended, name: &str, memory: Option<u64>) {
-    if let Some(line) = ended.status.oom_line(memory) {
-        ui::note(&format!("hoist: {name} was {line}"));
-    } else if let Some(error) = &ended.status.error {
-        ui::note(&format!("hoist: {name}: {error}"));
-    }
-    if let Some(note) = &ended.status.stop_note {
-        ui::note(&format!("hoist: {note}"));
-    }
-}
-
-/// A container's exit code as this program's own.
-pub(crate) fn exit_code(code: i32) -> ExitCode {
-    ExitCode::from(u8::try_from(code & 0xff).unwrap_or(u8::MAX))
 }

@@ -8,7 +8,10 @@ use hoist_engine::{
     container::{AttachRequest, Container},
 };
 
-use super::{each, run};
+use super::{
+    attached::{Session, require_terminal},
+    each,
+};
 use crate::{args::lifecycle::StartFlags, cli::Call, error::CliError, ui::terminal};
 
 /// `start [OPTIONS] CONTAINER [CONTAINER...]`.
@@ -42,7 +45,7 @@ fn attached(
     let record = &container.record;
     let stdin = interactive && record.stdin_open;
     if stdin && record.tty {
-        run::require_terminal()?;
+        require_terminal()?;
     }
     let size = record.tty.then(terminal::console_size).flatten();
     let Some(attachment) = engine.start(&record.id, Some(AttachRequest { stdin, size }))? else {
@@ -52,7 +55,12 @@ fn attached(
         )
         .hint(format!("hoist logs -f {} follows its output", record.name)));
     };
-    let ended = run::stay(attachment, stdin, record.tty, true)?;
-    run::report(&ended, &record.name, record.limits.memory);
-    Ok(run::exit_code(ended.exit_code))
+    let session = Session {
+        name: &record.name,
+        stdin,
+        tty: record.tty,
+        forward_signals: true,
+        memory: record.limits.memory,
+    };
+    session.stay(attachment)
 }

@@ -6,7 +6,8 @@ use std::{
     sync::Mutex,
 };
 
-use hoist_core::spec::ConsoleSize;
+use hoist_core::{signal::Signal, spec::ConsoleSize};
+use hoist_sys::signal::{self, Mask};
 use rustix::termios::{self, OptionalActions, Termios};
 
 /// The settings to go back to, while the terminal is in raw mode.
@@ -40,9 +41,17 @@ pub(crate) fn console_size() -> Option<ConsoleSize> {
     })
 }
 
+/// Signals whose default action ends this program.
+const DEADLY: [Signal; 4] = [Signal::HUP, Signal::INT, Signal::QUIT, Signal::TERM];
+
 /// Raw mode of the terminal behind standard input, until dropped (or until a panic).
+///
+/// Signals that would end this program wait meanwhile, so that raw mode never outlives it; whoever
+/// copies streams takes them from a descriptor.
 #[derive(Debug)]
-pub(crate) struct RawMode(());
+pub(crate) struct RawMode {
+    before: Mask,
+}
 
 impl RawMode {
     /// Switch to raw mode; `None` when standard input is no terminal.
@@ -57,14 +66,19 @@ impl RawMode {
             restore();
             earlier(panic);
         }));
+        let before = signal::block(&Mask::of(&DEADLY.map(Signal::number))).ok()?;
+        // From here on the drop undoes both.
+        let mode = Self { before };
         termios::tcsetattr(stdin.as_fd(), OptionalActions::Now, &raw).ok()?;
-        Some(Self(()))
+        Some(mode)
     }
 }
 
 impl Drop for RawMode {
     fn drop(&mut self) {
         restore();
+        // Setting back a mask that was set before cannot fail.
+        let _ = signal::set_mask(&self.before);
     }
 }
 
