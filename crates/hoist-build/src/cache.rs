@@ -72,6 +72,15 @@ struct State {
     busy: BTreeSet<Digest>,
 }
 
+/// What earlier builds have left.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Earlier {
+    /// It is used.
+    Counts,
+    /// The step is done anew (`--no-cache-filter`).
+    IsIgnored,
+}
+
 /// What [`Cache::find`] says.
 #[derive(Debug)]
 pub(crate) enum Found<'a> {
@@ -106,8 +115,8 @@ impl<'a> Cache<'a> {
     }
 
     /// Look for the result of the step that `key` names. While another stage does the very same
-    /// step, wait for it.
-    pub(crate) fn find(&'a self, key: Digest) -> Found<'a> {
+    /// step, wait for it. Earlier builds count if `earlier` says so.
+    pub(crate) fn find(&'a self, key: Digest, earlier: Earlier) -> Found<'a> {
         let mut state = self.state();
         loop {
             if let Some(record) = state.done.get(&key) {
@@ -123,7 +132,11 @@ impl<'a> Cache<'a> {
         }
         drop(state);
         let claim = Claim { cache: self, key };
-        match self.earlier(key) {
+        let record = match earlier {
+            Earlier::Counts => self.earlier(key),
+            Earlier::IsIgnored => None,
+        };
+        match record {
             Some(record) => Found::Done(claim.settle(record)),
             None => Found::ToDo(claim),
         }

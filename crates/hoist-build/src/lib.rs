@@ -17,6 +17,7 @@ mod build;
 mod cache;
 mod config;
 mod context;
+mod emulation;
 mod error;
 mod excerpt;
 mod execute;
@@ -36,7 +37,8 @@ mod tree;
 
 pub use build::build;
 pub use cache::{Prune, cached_layers, prune_cache};
+pub use context::archive::{UnpackedContext, is_archive, unpack_context};
 pub use error::BuildError;
 pub use import::import;
-pub use request::{BuildRequest, Built, BuiltLayer, ImportRequest};
+pub use request::{BuildRequest, Built, BuiltLayer, ImportRequest, NamedContext};
 pub use secret::{MAX_SECRET_BYTES, Secret, SshAgent};

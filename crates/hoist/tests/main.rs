@@ -6,6 +6,7 @@
 
 mod article;
 mod build;
+mod build_contexts;
 mod build_secrets;
 mod errors;
 mod exec;

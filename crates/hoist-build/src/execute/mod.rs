@@ -34,14 +34,14 @@ pub(crate) use secrets::Trust;
 pub(crate) use stage::StageResult;
 
 use crate::{
-    cache::{Cache, Record},
-    context::Context,
+    cache::{Cache, Earlier, Record},
+    context::{Context, Contexts},
     error::BuildError,
     excerpt::Listing,
     execute::draft::Draft,
     explain::Trail,
     key::Parts,
-    plan::Plan,
+    plan::{CopyFrom, Plan, StagePlan},
     schedule::Permits,
     sources::Source,
     tree::{Ownership, Root},
@@ -52,7 +52,9 @@ pub(crate) struct Worker<'a> {
     pub(crate) engine: &'a Engine,
     pub(crate) plan: &'a Plan,
     pub(crate) listing: &'a Listing,
-    pub(crate) context: &'a Context,
+    pub(crate) contexts: &'a Contexts,
+    /// Stages for which earlier builds do not count.
+    pub(crate) uncached_stages: &'a [String],
     pub(crate) cache: &'a Cache<'a>,
     pub(crate) trail: &'a Trail,
     pub(crate) permits: Permits,
@@ -80,6 +82,19 @@ impl Worker<'_> {
     /// True when every step was found in the cache.
     pub(crate) fn has_only_found(&self) -> bool {
         self.cached.load(Ordering::Relaxed) == self.plan.total
+    }
+
+    /// The context that `from` reads, which is one.
+    fn context_of(&self, from: &CopyFrom) -> &Context {
+        self.contexts.of(from).unwrap_or(&self.contexts.main)
+    }
+
+    fn earlier(&self, stage: &StagePlan) -> Earlier {
+        if self.uncached_stages.contains(&stage.name) {
+            Earlier::IsIgnored
+        } else {
+            Earlier::Counts
+        }
     }
 
     fn note_cached(&self) {
@@ -142,7 +157,7 @@ impl Worker<'_> {
     }
 }
 
-fn open_directory(path: &Path) -> Result<OwnedFd, BuildError> {
+pub(crate) fn open_directory(path: &Path) -> Result<OwnedFd, BuildError> {
     let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
     open(path, flags, Mode::empty()).map_err(|errno| BuildError::io("open", path, errno))
 }

@@ -120,7 +120,7 @@ impl Worker<'_> {
     ) -> Result<Vec<Option<Digest>>, BuildError> {
         let digest = |(place, mount): (usize, &MountAction)| match &mount.source {
             MountSource::Bind {
-                from: CopyFrom::Context,
+                from: CopyFrom::Context | CopyFrom::Named(_),
                 ..
             } => {
                 let sources = self.prepared(at.step.index, place);
@@ -184,17 +184,18 @@ impl Worker<'_> {
     ) -> Result<(), BuildError> {
         let (root, gathered);
         let (root, sources): (&Root, &[Source]) = match from {
-            CopyFrom::Context => {
+            CopyFrom::Context | CopyFrom::Named(_) => {
+                let context = self.context_of(from);
                 let sources = self.prepared(at.step.index, place);
                 if let [source] = sources
                     && mount.read_only
-                    && (self.context.ignore.is_none() || !source.entries[0].is_directory())
+                    && (context.ignore.is_none() || !source.entries[0].is_directory())
                 {
-                    let base = below(&self.context.real, &source.start);
+                    let base = below(&context.real, &source.start);
                     mounts.bind(base, &mount.target, true);
                     return Ok(());
                 }
-                (&self.context.root, sources)
+                (&context.root, sources)
             }
             CopyFrom::Other(base) => {
                 let layers = self.layers_of(base, at.board, at.stop)?;

@@ -36,6 +36,7 @@ impl Worker<'_> {
             network: action.network,
             mounts: mounts.list(),
             hostname: HOSTNAME.to_owned(),
+            surroundings: action.surroundings.clone(),
         };
         let (output, ends) = Output::new()?;
         let index = at.step.index;

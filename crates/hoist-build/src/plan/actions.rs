@@ -1,5 +1,6 @@
 //! RUN, COPY and ADD as actions, and the refusal of what is not there yet.
 
+use hoist_core::Platform;
 use hoist_dockerfile::{
     instruction::{
         Add, Copy, InlineFile, Mount, MountKind, Network, Program, Run, Security, Sharing,
@@ -10,8 +11,7 @@ use hoist_engine::request::NetworkMode;
 
 use super::{
     Base, CopyAction, CopyFrom, CopyOptions, MountAction, MountSource, RunAction, Variable,
-    VariableOrigin,
-    stage::{Builder, named_context},
+    VariableOrigin, stage::Builder,
 };
 use crate::{
     error::BuildError,
@@ -61,6 +61,16 @@ impl Builder<'_> {
                 "steps see the default devices only",
             ));
         }
+        if !(self.inputs.can_run)(&self.platform) {
+            return Err(unsupported(
+                format!(
+                    "RUN for {} on a machine for {}",
+                    self.platform,
+                    Platform::host()
+                ),
+                "register an emulator with the kernel: apt-get install qemu-user-static binfmt-support",
+            ));
+        }
         let shell = self.config.shell();
         let mut script = None;
         let (argv, command) = match run.program() {
@@ -89,6 +99,7 @@ impl Builder<'_> {
             user: self.config.config.user.clone(),
             network: self.network(run.network)?,
             mounts: self.mounts(mounts)?,
+            surroundings: self.inputs.surroundings.clone(),
         })
     }
 
@@ -198,7 +209,11 @@ impl Builder<'_> {
         let Some(from) = from else {
             return Ok(CopyFrom::Context);
         };
-        Ok(CopyFrom::Other(match self.inputs.resolution.source(from) {
+        let origin = self.inputs.resolution.source(from);
+        if let Some(name) = self.inputs.image_of(&origin) {
+            return Ok(CopyFrom::Other(Base::Image(self.image(name)?)));
+        }
+        Ok(CopyFrom::Other(match origin {
             Origin::Scratch => Base::Scratch,
             Origin::Stage(number) => match self.positions.get(&number) {
                 Some(position) => Base::Stage(*position),
@@ -210,7 +225,7 @@ impl Builder<'_> {
                 }
             },
             Origin::Image(name) => Base::Image(self.image(&name)?),
-            Origin::Context(name) => return Err(named_context(&name)),
+            Origin::Context(name) => return Ok(CopyFrom::Named(name)),
         }))
     }
 

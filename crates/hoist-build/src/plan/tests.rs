@@ -78,6 +78,9 @@ fn planned(text: &str, args: &[(&str, &str)], target: Option<&str>) -> Result<Pl
         build_args: &build_args,
         network: NetworkMode::Bridge,
         secrets: &[],
+        contexts: &BTreeMap::new(),
+        surroundings: &Surroundings::default(),
+        can_run: &|_| true,
         agents: &[],
         platform: None,
         images: &images,
@@ -93,6 +96,7 @@ fn shown(plan: &Plan) -> String {
         Base::Image(_) => "image".to_owned(),
     };
     let from = |from: &CopyFrom| match from {
+        CopyFrom::Named(name) => format!("context {name}"),
         CopyFrom::Context => "context".to_owned(),
         CopyFrom::Other(other) => base(other),
     };

@@ -1,5 +1,7 @@
 //! The flags of `build`.
 
+pub(crate) mod inputs;
+pub(crate) mod surroundings;
 pub(crate) mod trust;
 
 use std::path::PathBuf;
@@ -37,10 +39,17 @@ pub(crate) struct BuildFlags {
     #[arg(long, value_name = "platform", value_parser = value::platform)]
     pub(crate) platform: Option<hoist_core::Platform>,
     #[command(flatten)]
+    pub(crate) inputs: inputs::InputFlags,
+    #[command(flatten)]
+    pub(crate) surroundings: surroundings::SurroundingsFlags,
+    #[command(flatten)]
     pub(crate) trust: trust::TrustFlags,
     /// Write the image ID to the file
     #[arg(long, value_name = "file")]
     pub(crate) iidfile: Option<PathBuf>,
+    /// Write what the build made to the file, as JSON
+    #[arg(long, value_name = "file")]
+    pub(crate) metadata_file: Option<PathBuf>,
     /// Set type of progress output ("auto", "tty", "plain", "quiet")
     #[arg(long, value_name = "string", value_parser = value::progress)]
     pub(crate) progress: Option<crate::ui::progress::Style>,
