@@ -35,8 +35,6 @@ pub struct BuildRequest {
     pub uncached_stages: Vec<String>,
     /// Hosts, shared memory and limits of RUN steps.
     pub surroundings: Surroundings,
-    /// Annotations for the manifest that an export writes.
-    pub annotations: BTreeMap<String, String>,
     /// The network of RUN steps.
     pub network: NetworkMode,
     /// The platform to build for; that of the machine when absent.

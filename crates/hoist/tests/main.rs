@@ -7,6 +7,7 @@
 mod article;
 mod build;
 mod build_contexts;
+mod build_outputs;
 mod build_secrets;
 mod errors;
 mod exec;

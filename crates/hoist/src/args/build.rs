@@ -1,6 +1,7 @@
 //! The flags of `build`.
 
 pub(crate) mod inputs;
+pub(crate) mod output;
 pub(crate) mod surroundings;
 pub(crate) mod trust;
 
@@ -40,6 +41,8 @@ pub(crate) struct BuildFlags {
     pub(crate) platform: Option<hoist_core::Platform>,
     #[command(flatten)]
     pub(crate) inputs: inputs::InputFlags,
+    #[command(flatten)]
+    pub(crate) output: output::OutputFlags,
     #[command(flatten)]
     pub(crate) surroundings: surroundings::SurroundingsFlags,
     #[command(flatten)]

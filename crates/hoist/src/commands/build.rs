@@ -2,6 +2,7 @@
 
 mod inputs;
 mod metadata;
+mod output;
 mod trust;
 
 use std::{
@@ -55,6 +56,7 @@ pub(crate) fn build(
     } else {
         flags.progress.unwrap_or_default()
     };
+    output::check(flags)?;
     let engine = call.working_engine()?;
     let request = from_flags(&engine, flags, &words[0])?;
     let cancelled = cancel_on_signals()?;
@@ -67,6 +69,7 @@ pub(crate) fn build(
     );
     drop(progress);
     let built = built.map_err(|error| explain(&error, style))?;
+    output::write(&engine, flags, &built, &cancelled)?;
     if let Some(path) = &flags.iidfile {
         std::fs::write(path, built.id.to_string())
             .map_err(|error| CliError::file("write the image ID to", path, &error))?;
@@ -112,11 +115,19 @@ fn from_flags(engine: &Engine, flags: &BuildFlags, path: &str) -> Result<Request
         contexts: flags.inputs.build_context.iter().cloned().collect(),
         dockerfile: flags.file.clone().filter(|_| dockerfile_text.is_none()),
         dockerfile_text,
-        tags: flags.tag.clone(),
+        tags: if flags.output.keeps_names() {
+            flags
+                .tag
+                .iter()
+                .chain(flags.output.names())
+                .cloned()
+                .collect()
+        } else {
+            Vec::new()
+        },
         build_args: build_args.collect(),
         target: flags.target.clone(),
         labels: request::labels(&[], &flags.label)?,
-        annotations: flags.inputs.annotation.iter().cloned().collect(),
         no_cache: flags.no_cache,
         uncached_stages: flags.inputs.uncached_stages(),
         surroundings: flags.surroundings.surroundings(),
