@@ -62,10 +62,16 @@ pub fn build(
     }
     let plan = make_plan(engine, request, &dockerfile, &listing)?;
     let remembered = engine.settings().root.join(CONTEXTS);
+    let reading = Instant::now();
     let contexts = Contexts::open(request, &plan, path.as_deref(), &remembered)?;
     let gathered = gather_all(&plan, &contexts, &listing, cancelled);
     contexts.save();
     let prepared = gathered?;
+    events(BuildEvent::PartFinished {
+        index: None,
+        part: "context",
+        duration: reading.elapsed(),
+    });
     if !prepared.is_empty() {
         events(scanned(&prepared));
     }

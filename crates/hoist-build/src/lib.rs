@@ -33,6 +33,7 @@ mod plan;
 mod request;
 mod schedule;
 mod secret;
+mod size;
 mod sources;
 mod tree;
 
@@ -44,3 +45,4 @@ pub use import::import;
 pub use output::{ImageArchive, write_directory, write_files, write_image_archive};
 pub use request::{BuildRequest, Built, BuiltLayer, ImportRequest, NamedContext};
 pub use secret::{MAX_SECRET_BYTES, Secret, SshAgent};
+pub use size::{Growth, SizeReport, Waste, size_report};

@@ -8,6 +8,7 @@ mod article;
 mod build;
 mod build_contexts;
 mod build_outputs;
+mod build_reports;
 mod build_secrets;
 mod errors;
 mod exec;

@@ -20,7 +20,7 @@ use std::{
     os::fd::OwnedFd,
     path::{Path, PathBuf},
     sync::atomic::{AtomicBool, AtomicUsize, Ordering},
-    time::SystemTime,
+    time::{Instant, SystemTime},
 };
 
 use hoist_core::{Digest, Platform, event::BuildEvent, time::Timestamp};
@@ -97,6 +97,18 @@ impl Worker<'_> {
         }
     }
 
+    /// Do `work`, and tell how long the part of the step took.
+    fn timed<T>(&self, index: usize, part: &'static str, work: impl FnOnce() -> T) -> T {
+        let started = Instant::now();
+        let result = work();
+        self.emit(BuildEvent::PartFinished {
+            index: Some(index),
+            part,
+            duration: started.elapsed(),
+        });
+        result
+    }
+
     fn note_cached(&self) {
         self.cached.fetch_add(1, Ordering::Relaxed);
     }
@@ -125,8 +137,8 @@ impl Worker<'_> {
     }
 
     /// The layer is complete: give it to the store. Nothing is kept of one that is empty.
-    fn commit(&self, making: Making, parts: Parts) -> Result<Record, BuildError> {
-        let allowed = self.trust.check(making.layer.path())?;
+    fn commit(&self, index: usize, making: Making, parts: Parts) -> Result<Record, BuildError> {
+        let allowed = self.timed(index, "scan", || self.trust.check(making.layer.path()))?;
         let is_empty =
             is_empty(making.layer.path())? && root_of(making.layer.path())? == making.root;
         let created = Timestamp::from(SystemTime::now());
@@ -139,7 +151,7 @@ impl Worker<'_> {
                 parts,
             });
         }
-        let layer = making.layer.commit()?;
+        let layer = self.timed(index, "commit", || making.layer.commit())?;
         Ok(Record {
             created,
             layer: Some(layer.diff_id),

@@ -1,6 +1,6 @@
 //! `RUN`: a command in a container of its own, whose writable layer becomes the layer.
 
-use std::{os::unix::fs::MetadataExt, path::Path};
+use std::{os::unix::fs::MetadataExt, path::Path, time::Instant};
 
 use hoist_core::{Digest, event::BuildEvent, spec::Mount};
 use hoist_engine::{EngineError, step as engine_step};
@@ -22,9 +22,12 @@ const OWN_MOUNTS: [&str; 2] = ["/etc/hosts", "/etc/resolv.conf"];
 impl Worker<'_> {
     /// Run the command; the layer is what it wrote.
     pub(super) fn execute(&self, at: At<'_>, action: &RunAction) -> Result<Making, BuildError> {
-        let (making, draft) = self.begin(at.layers, at.stage.time)?;
-        draft.finish()?;
-        let mounts = self.mounts(at, action)?;
+        let index = at.step.index;
+        let (making, mounts) = self.timed(index, "mount", || {
+            let (making, draft) = self.begin(at.layers, at.stage.time)?;
+            draft.finish()?;
+            Ok::<_, BuildError>((making, self.mounts(at, action)?))
+        })?;
         let step = engine_step::Step {
             layers: at.layers.to_vec(),
             upper: making.layer.path().to_owned(),
@@ -39,7 +42,7 @@ impl Worker<'_> {
             surroundings: action.surroundings.clone(),
         };
         let (output, ends) = Output::new()?;
-        let index = at.step.index;
+        let started = Instant::now();
         let (exit, tail) = std::thread::scope(|scope| {
             let reader = scope.spawn(|| {
                 output.read(&self.trust.redactor, &|stream, bytes| {
@@ -57,6 +60,11 @@ impl Worker<'_> {
             (exit, reader.join().unwrap_or_default())
         });
         drop(mounts);
+        self.emit(BuildEvent::PartFinished {
+            index: Some(index),
+            part: "run",
+            duration: started.elapsed(),
+        });
         let exit = exit.map_err(|error| match error {
             EngineError::Cancelled => BuildError::Cancelled,
             error => error.into(),

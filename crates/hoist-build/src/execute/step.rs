@@ -146,7 +146,7 @@ impl Worker<'_> {
             Err(turn) => turn,
         };
         let making = self.execute(at, action)?;
-        let record = turn.claim.done(self.commit(making, parts)?);
+        let record = turn.claim.done(self.commit(at.step.index, making, parts)?);
         self.finished(at, turn.started, &record);
         Ok(record)
     }
@@ -164,7 +164,7 @@ impl Worker<'_> {
             draft.directory(&resolved, New::directory(owner.unwrap_or_default()))?;
         }
         draft.finish()?;
-        let record = turn.claim.done(self.commit(making, parts)?);
+        let record = turn.claim.done(self.commit(at.step.index, making, parts)?);
         self.finished(at, turn.started, &record);
         Ok(record)
     }
@@ -309,8 +309,11 @@ impl Worker<'_> {
             chmod: action.chmod.as_ref().map(|(_, chmod)| chmod),
             cancelled: at.stop,
         };
-        let outcome = copy::copy(&mut draft, &job)?;
+        let outcome = self.timed(at.step.index, "copy", || copy::copy(&mut draft, &job))?;
         draft.finish()?;
-        Ok((self.commit(making, parts)?, outcome.source_changed))
+        Ok((
+            self.commit(at.step.index, making, parts)?,
+            outcome.source_changed,
+        ))
     }
 }

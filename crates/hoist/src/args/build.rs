@@ -2,6 +2,7 @@
 
 pub(crate) mod inputs;
 pub(crate) mod output;
+pub(crate) mod report;
 pub(crate) mod surroundings;
 pub(crate) mod trust;
 
@@ -42,6 +43,8 @@ pub(crate) struct BuildFlags {
     #[command(flatten)]
     pub(crate) inputs: inputs::InputFlags,
     #[command(flatten)]
+    pub(crate) report: report::ReportFlags,
+    #[command(flatten)]
     pub(crate) output: output::OutputFlags,
     #[command(flatten)]
     pub(crate) surroundings: surroundings::SurroundingsFlags,
@@ -53,7 +56,8 @@ pub(crate) struct BuildFlags {
     /// Write what the build made to the file, as JSON
     #[arg(long, value_name = "file")]
     pub(crate) metadata_file: Option<PathBuf>,
-    /// Set type of progress output ("auto", "tty", "plain", "quiet")
+    /// Set type of progress output ("auto", "tty", "plain", "quiet",
+    /// "rawjson")
     #[arg(long, value_name = "string", value_parser = value::progress)]
     pub(crate) progress: Option<crate::ui::progress::Style>,
     /// Suppress the build output and print image ID on success

@@ -3,6 +3,7 @@
 mod inputs;
 mod metadata;
 mod output;
+mod report;
 mod trust;
 
 use std::{
@@ -61,14 +62,22 @@ pub(crate) fn build(
     let request = from_flags(&engine, flags, &words[0])?;
     let cancelled = cancel_on_signals()?;
     let progress = Progress::new(style);
+    let record = report::Record::default();
     let built = hoist_build::build(
         &engine,
         &request.build,
-        &|event| progress.event(&event),
+        &|event| {
+            record.note(&event);
+            progress.event(&event);
+        },
         &cancelled,
     );
     drop(progress);
+    report::explain(&record, flags, built.as_ref().ok())?;
     let built = built.map_err(|error| explain(&error, style))?;
+    if style != Style::Quiet && style != Style::RawJson {
+        report::sizes(&engine, &built);
+    }
     output::write(&engine, flags, &built, &cancelled)?;
     if let Some(path) = &flags.iidfile {
         std::fs::write(path, built.id.to_string())
