@@ -26,6 +26,7 @@ use hoist_store::{StoreError, StoredImage};
 
 use crate::{
     cache::{CONTEXTS, Cache},
+    collect::collect_sometimes,
     context::{Contexts, archive, find_dockerfile},
     emulation,
     error::BuildError,
@@ -104,6 +105,7 @@ pub fn build(
     let mut built = export(&worker, request, &result)?;
     built.cached = cached;
     built.warnings = warnings;
+    collect_sometimes(engine);
     events(BuildEvent::Finished {
         image: built.id,
         names: request

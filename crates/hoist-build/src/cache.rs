@@ -6,6 +6,7 @@
 //!                trails/<name>  the keys that the last build of a Dockerfile had (explain.rs)
 //! cache/context-v1/<name>       digests of context files (context/memory.rs)
 //! cache/mounts-v1/<name>/       cache mounts (execute/mounts.rs)
+//! cache/collected               when it was tidied (collect.rs)
 //! ```
 //!
 //! Everything here may be deleted at any time. A record that cannot be read, or whose parts do not
@@ -24,6 +25,7 @@ use hoist_sys::{
     atomic::{self, Durability},
     lock::Lock,
 };
+use rustix::fs::{AtFlags, CWD, Timespec, Timestamps, UTIME_NOW, utimensat};
 use serde::{Deserialize, Serialize};
 
 use crate::{error::BuildError, key::Parts};
@@ -153,10 +155,11 @@ impl<'a> Cache<'a> {
         if !record.allowed.iter().all(is_allowed) {
             return None;
         }
-        match record.layer {
-            Some(layer) => self.store.keep_layer(&layer).ok().map(|_| record),
-            None => Some(record),
+        if let Some(layer) = record.layer {
+            self.store.keep_layer(&layer).ok()?;
         }
+        used(&self.path(key, "json"));
+        Some(record)
     }
 
     /// The record of `key`, whether its layer is there or not.
@@ -234,7 +237,21 @@ impl Drop for Claim<'_> {
     }
 }
 
-fn directory(engine: &Engine) -> PathBuf {
+/// Note that a file of the cache was used just now, for [`collect`](crate::collect). On a file system
+/// that takes no such note it grows old.
+pub(crate) fn used(path: &Path) {
+    let now = Timespec {
+        tv_sec: 0,
+        tv_nsec: UTIME_NOW,
+    };
+    let times = Timestamps {
+        last_access: now,
+        last_modification: now,
+    };
+    let _ = utimensat(CWD, path, &times, AtFlags::empty());
+}
+
+pub(crate) fn directory(engine: &Engine) -> PathBuf {
     engine.settings().root.join(DIRECTORY)
 }
 
@@ -299,7 +316,7 @@ fn failed(action: &'static str, path: &Path) -> impl FnOnce(std::io::Error) -> B
     }
 }
 
-fn list(directory: &Path) -> Result<Vec<PathBuf>, BuildError> {
+pub(crate) fn list(directory: &Path) -> Result<Vec<PathBuf>, BuildError> {
     let entries = match std::fs::read_dir(directory) {
         Ok(entries) => entries,
         Err(e) if e.kind() == std::io::ErrorKind::NotFound => return Ok(Vec::new()),
@@ -314,7 +331,7 @@ fn list(directory: &Path) -> Result<Vec<PathBuf>, BuildError> {
         .collect()
 }
 
-fn remove(path: &Path) -> Result<u64, BuildError> {
+pub(crate) fn remove(path: &Path) -> Result<u64, BuildError> {
     let size = std::fs::symlink_metadata(path).map_or(0, |found| found.len());
     match std::fs::remove_file(path) {
         Ok(()) => Ok(size),
@@ -323,12 +340,12 @@ fn remove(path: &Path) -> Result<u64, BuildError> {
     }
 }
 
-fn remove_tree(path: &Path) -> Result<(), BuildError> {
+pub(crate) fn remove_tree(path: &Path) -> Result<(), BuildError> {
     hoist_sys::tree::remove(path).map_err(failed("remove", path))
 }
 
 /// Bytes of the files below `path`, as far as they can be looked at.
-fn size_of(path: &Path) -> u64 {
+pub(crate) fn size_of(path: &Path) -> u64 {
     let entries = std::fs::read_dir(path).into_iter().flatten().flatten();
     entries
         .map(|entry| match entry.metadata() {

@@ -15,6 +15,7 @@
 
 mod build;
 mod cache;
+mod collect;
 mod config;
 mod context;
 mod emulation;
@@ -39,6 +40,7 @@ mod tree;
 
 pub use build::build;
 pub use cache::{Prune, cached_layers, prune_cache};
+pub use collect::{CacheEntry, CacheKind, CachePolicy, CacheScope, cache_entries, collect_cache};
 pub use context::archive::{UnpackedContext, is_archive, unpack_context};
 pub use error::BuildError;
 pub use import::import;

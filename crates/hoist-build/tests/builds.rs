@@ -1,5 +1,7 @@
 //! Real builds: Dockerfiles with commands that run, in a data root of their own, as root.
 
+#[path = "builds/collect.rs"]
+mod collect;
 #[path = "builds/contexts.rs"]
 mod contexts;
 #[path = "builds/outputs.rs"]

@@ -10,6 +10,7 @@ mod build_contexts;
 mod build_outputs;
 mod build_reports;
 mod build_secrets;
+mod builder;
 mod errors;
 mod exec;
 mod health;

@@ -28,7 +28,7 @@ use super::{
     step::At,
 };
 use crate::{
-    cache::MOUNTS,
+    cache::{MOUNTS, used},
     error::BuildError,
     key::chain,
     plan::{CopyAction, CopyFrom, CopyOptions, MountAction, MountSource, RunAction},
@@ -326,7 +326,10 @@ fn claim(
             source,
         })?;
         match (lock, sharing) {
-            (Some(lock), _) => return Ok((directory, lock)),
+            (Some(lock), _) => {
+                used(&path);
+                return Ok((directory, lock));
+            }
             (None, Sharing::Private) => number += 1,
             (None, Sharing::Shared | Sharing::Locked) => std::thread::sleep(TICK),
         }
