@@ -39,6 +39,9 @@ pub(crate) const CONTEXTS: &str = "cache/context-v1";
 /// Where cache mounts lie, below the root.
 pub(crate) const MOUNTS: &str = "cache/mounts-v1";
 
+/// Written when the cache was looked through, below the root; its time says when.
+pub(crate) const COLLECTED: &str = "cache/collected";
+
 /// The result of a step.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Record {
@@ -296,6 +299,7 @@ pub fn prune_cache(engine: &Engine, prune: Prune) -> Result<u64, BuildError> {
                 freed += remove(&path)?;
             }
         }
+        freed += remove(&root.join(COLLECTED))?;
         for directory in list(&root.join(MOUNTS))? {
             if let Ok(Some(lock)) = Lock::try_exclusive(&directory.join("lock")) {
                 freed += size_of(&directory);

@@ -14,12 +14,9 @@ use hoist_sys::{
 };
 
 use crate::{
-    cache::{self, MOUNTS, Record},
+    cache::{self, COLLECTED, MOUNTS, Record},
     error::BuildError,
 };
-
-/// Written when the cache was looked through; its time says when.
-const STAMP: &str = "cache/collected";
 
 /// How often builds look through the cache.
 const INTERVAL: Duration = Duration::from_secs(24 * 60 * 60);
@@ -154,7 +151,7 @@ pub fn collect_cache(engine: &Engine, policy: &CachePolicy) -> Result<u64, Build
 
 /// Apply [`CachePolicy::AUTOMATIC`] when that was not done for a day.
 pub(crate) fn collect_sometimes(engine: &Engine) {
-    let stamp = engine.settings().root.join(STAMP);
+    let stamp = engine.settings().root.join(COLLECTED);
     let is_recent = std::fs::metadata(&stamp)
         .and_then(|found| found.modified())
         .is_ok_and(|time| time.elapsed().is_ok_and(|age| age < INTERVAL));

@@ -273,3 +273,29 @@ fn independent_builds_run_side_by_side() {
         sandbox.hoist(&["run", "--rm", name]).ok().stdout_is(name);
     }
 }
+
+#[test]
+fn pruning_everything_takes_the_build_cache_along() {
+    let sandbox = Sandbox::new();
+    sandbox.file(
+        "context/Dockerfile",
+        "FROM busybox\nCOPY f /\nRUN --mount=type=cache,target=/c echo kept > /c/kept\n",
+    );
+    sandbox.file("context/f", "");
+    let context = sandbox.path("context");
+    sandbox
+        .hoist(&["build", context.to_str().expect("a path")])
+        .ok();
+    let cache = sandbox.root().join("cache");
+    let files = || {
+        let listed = std::process::Command::new("find")
+            .arg(&cache)
+            .args(["-type", "f"])
+            .output();
+        String::from_utf8(listed.expect("find").stdout).expect("names")
+    };
+    sandbox.hoist(&["system", "prune", "-f"]).ok();
+    assert!(files().contains("/kept\n"), "{}", files());
+    sandbox.hoist(&["system", "prune", "-af"]).ok();
+    assert_eq!(files(), "");
+}

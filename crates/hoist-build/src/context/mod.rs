@@ -43,15 +43,8 @@ impl Context {
         cache: &Path,
         label: Option<&str>,
     ) -> Result<Self, BuildError> {
-        let unusable = |source: std::io::Error| BuildError::Context {
-            path: path.to_owned(),
-            source,
-        };
-        let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
-        let fd = openat(CWD, path, flags, Mode::empty()).map_err(|errno| unusable(errno.into()))?;
-        let real = std::fs::canonicalize(path).map_err(unusable)?;
-        let root = Root::new(fd, path.to_owned(), Ownership::Root);
-        let ignore = ignore::load(&root, path, dockerfile)?;
+        let (root, ignore) = Self::look(path, dockerfile)?;
+        let real = std::fs::canonicalize(path).map_err(unusable(path))?;
         let label = label.map_or_else(|| real.clone(), PathBuf::from);
         let memory = Memory::load(cache, &label);
         Ok(Self {
@@ -61,6 +54,19 @@ impl Context {
             ignore,
             memory,
         })
+    }
+
+    /// The directory of a context and its ignore file, for who reads no content.
+    pub(crate) fn look(
+        path: &Path,
+        dockerfile: Option<&Path>,
+    ) -> Result<(Root, Option<IgnoreFile>), BuildError> {
+        let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
+        let fd = openat(CWD, path, flags, Mode::empty())
+            .map_err(|errno| unusable(path)(errno.into()))?;
+        let root = Root::new(fd, path.to_owned(), Ownership::Root);
+        let ignore = ignore::load(&root, path, dockerfile)?;
+        Ok((root, ignore))
     }
 
     /// The patterns of the ignore file.
@@ -144,4 +150,11 @@ pub(crate) fn find_dockerfile(context: &Path, named: Option<&Path>) -> PathBuf {
     usual
         .find(|path| path.symlink_metadata().is_ok())
         .unwrap_or_else(|| context.join(DOCKERFILES[0]))
+}
+
+fn unusable(path: &Path) -> impl Fn(std::io::Error) -> BuildError {
+    |source| BuildError::Context {
+        path: path.to_owned(),
+        source,
+    }
 }

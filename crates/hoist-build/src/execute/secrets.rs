@@ -6,10 +6,11 @@ use std::{
     path::{Path, PathBuf},
 };
 
+use hoist_dockerfile::lint::is_secret;
+
 use super::{Worker, agent::Forward, mounts::Mounts, open_directory};
 use crate::{
     error::BuildError,
-    history::looks_secret,
     plan::{MountAction, MountSource},
     request::BuildRequest,
     secret::{
@@ -39,7 +40,7 @@ impl<'a> Trust<'a> {
     pub(crate) fn of(request: &'a BuildRequest) -> Self {
         let arguments = request.build_args.iter();
         let named_like_secrets = arguments
-            .filter(|(name, _)| looks_secret(name))
+            .filter(|(name, _)| is_secret(name))
             .filter_map(|(_, value)| value.as_deref());
         Self {
             secrets: &request.secrets,

@@ -11,7 +11,7 @@ use std::path::PathBuf;
 use hoist_core::Reference;
 use hoist_engine::request::NetworkMode;
 
-use super::value;
+use super::{check::CallFlags, value};
 
 /// `build`.
 #[derive(Debug, clap::Args)]
@@ -40,6 +40,8 @@ pub(crate) struct BuildFlags {
     /// Set target platform for build (os/arch[/variant])
     #[arg(long, value_name = "platform", value_parser = value::platform)]
     pub(crate) platform: Option<hoist_core::Platform>,
+    #[command(flatten)]
+    pub(crate) method: CallFlags,
     #[command(flatten)]
     pub(crate) inputs: inputs::InputFlags,
     #[command(flatten)]

@@ -36,6 +36,7 @@ fn the_overview_lists_every_command() {
       system      Manage hoist
 
     Commands:
+      check       Check a Dockerfile and its context without building
       create      Create a new container
       history     Show the history of an image
       import      Import the contents from a tarball to create a filesystem image
@@ -181,6 +182,9 @@ fn the_page_of_build_has_examples() {
           --no-cache                     Do not use the cache when building the image
           --network network              Network of RUN instructions ("default", "none", "host")
           --platform platform            Set target platform for build (os/arch[/variant])
+          --check                        Shorthand for "--call=check"
+          --call string                  Set method for evaluating build ("build", "check",
+                                         "check,format=json")
           --build-context context        Additional build contexts (format: "name=path" or
                                          "name=docker-image://image")
           --no-cache-filter stages       Do not use the cache for the specified stages
@@ -213,6 +217,9 @@ fn the_page_of_build_has_examples() {
 
       Build one stage of another Dockerfile, with a build argument:
         hoist build -f docker/Dockerfile.dev --target test --build-arg PYTHON=3.12 .
+
+      Say what could be better, without building:
+        hoist build --check .
 
       Show the whole output of every step:
         hoist build --progress plain .

@@ -1,6 +1,6 @@
 //! `build`: an image from a Dockerfile.
 
-mod inputs;
+pub(super) mod inputs;
 mod metadata;
 mod output;
 mod report;
@@ -22,7 +22,7 @@ use hoist_engine::Engine;
 use hoist_sys::signal::{self, Mask, SignalFd};
 
 use self::inputs::Context;
-use super::request;
+use super::{check, request};
 use crate::{
     args::build::BuildFlags,
     cli::Call,
@@ -42,6 +42,9 @@ pub(crate) const EXAMPLES: &str = "
   Build one stage of another Dockerfile, with a build argument:
     hoist build -f docker/Dockerfile.dev --target test --build-arg PYTHON=3.12 .
 
+  Say what could be better, without building:
+    hoist build --check .
+
   Show the whole output of every step:
     hoist build --progress plain .
 ";
@@ -58,8 +61,15 @@ pub(crate) fn build(
         flags.progress.unwrap_or_default()
     };
     output::check(flags)?;
-    let engine = call.working_engine()?;
-    let request = from_flags(&engine, flags, &words[0])?;
+    let mut engine = None;
+    let request = from_flags(call, &mut engine, flags, &words[0])?;
+    if let Some(format) = flags.method.check() {
+        return check::in_place_of_build(&request.build, format);
+    }
+    let engine = match engine {
+        Some(engine) => engine,
+        None => call.working_engine()?,
+    };
     let cancelled = cancel_on_signals()?;
     let progress = Progress::new(style);
     let record = report::Record::default();
@@ -98,26 +108,26 @@ struct Request {
     _context: Context,
 }
 
-fn from_flags(engine: &Engine, flags: &BuildFlags, path: &str) -> Result<Request, CliError> {
+/// What the flags ask for. `engine` is made when the context needs one.
+fn from_flags(
+    call: &Call<'_>,
+    engine: &mut Option<Engine>,
+    flags: &BuildFlags,
+    path: &str,
+) -> Result<Request, CliError> {
     let reads_dockerfile = flags.file.as_deref() == Some(Path::new("-"));
     if path == "-" && reads_dockerfile {
         return Err(CliError::invalid(
             "invalid argument: can't use stdin for both build context and dockerfile",
         ));
     }
-    let context = Context::find(engine, path)?;
+    let context = Context::find(call, engine, path)?;
     let dockerfile_text = match &context {
         Context::Dockerfile { text, .. } => Some(text.clone()),
         _ if reads_dockerfile => Some(inputs::read_stdin()?),
         _ => None,
     };
-    let build_args = flags
-        .build_arg
-        .iter()
-        .map(|flag| match flag.split_once('=') {
-            Some((name, value)) => (name.to_owned(), Some(value.to_owned())),
-            None => (flag.clone(), settings::variable(flag)),
-        });
+    let build_args = flags.build_arg.iter().map(|flag| argument(flag));
     let build = BuildRequest {
         context: context.path().to_owned(),
         context_label: context.label(),
@@ -152,6 +162,14 @@ fn from_flags(engine: &Engine, flags: &BuildFlags, path: &str) -> Result<Request
     })
 }
 
+/// The name and value of a `--build-arg`.
+pub(super) fn argument(flag: &str) -> (String, Option<String>) {
+    match flag.split_once('=') {
+        Some((name, value)) => (name.to_owned(), Some(value.to_owned())),
+        None => (flag.to_owned(), settings::variable(flag)),
+    }
+}
+
 /// A flag that turns true when the user interrupts; from now on signals do nothing else. A second
 /// one ends the program at once: what it leaves is swept by the next command.
 fn cancel_on_signals() -> Result<Arc<AtomicBool>, CliError> {
@@ -176,7 +194,7 @@ fn cancel_on_signals() -> Result<Arc<AtomicBool>, CliError> {
 
 /// The failure of a build as the terminal shows it: the last lines of output, the place in the
 /// Dockerfile, what went wrong.
-fn explain(error: &BuildError, style: Style) -> CliError {
+pub(super) fn explain(error: &BuildError, style: Style) -> CliError {
     let mut failure = Failure::from_error(error);
     let mut before = String::new();
     if style != Style::Plain && !error.output().is_empty() {

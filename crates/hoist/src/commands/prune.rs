@@ -26,20 +26,18 @@ pub(crate) fn prune(
         return Ok(ExitCode::FAILURE);
     }
     let engine = call.working_engine()?;
-    let which = if flags.all {
-        Prune::All
+    let (cache, kept_layers) = if flags.all {
+        (Prune::All, Vec::new())
     } else {
-        Prune::Unusable
+        (Prune::Unusable, hoist_build::cached_layers(&engine)?)
     };
-    let freed = hoist_build::prune_cache(&engine, which)?;
-    let kept_layers = hoist_build::cached_layers(&engine)?;
     let mut pruned = engine.prune(&PruneRequest {
         all_images: flags.all,
         volumes: flags.volumes,
         kept_layers,
         labels: filters.values("label").map(str::to_owned).collect(),
     })?;
-    pruned.space += freed;
+    pruned.space += hoist_build::prune_cache(&engine, cache)?;
     ui::out(&report(&pruned))?;
     Ok(ExitCode::SUCCESS)
 }

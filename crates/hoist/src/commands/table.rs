@@ -1,8 +1,8 @@
 //! The table of commands: names, nouns, usage lines, and the function behind each.
 
 use super::{
-    build, builder, create, df, exec, history, images, import, info, inspect, kill, logs, prune,
-    ps, restart, rm, rmi, run, start, stop, tag, version,
+    build, builder, check, create, df, exec, history, images, import, info, inspect, kill, logs,
+    prune, ps, restart, rm, rmi, run, start, stop, tag, version,
 };
 use crate::cli::{Command, Words};
 
@@ -48,6 +48,7 @@ pub(crate) static SECTIONS: &[(&str, &[Entry])] = &[
     (
         "Commands",
         &[
+            entry("check", &CHECK),
             entry("create", &CREATE),
             entry("history", &HISTORY),
             entry("import", &IMPORT),
@@ -190,6 +191,15 @@ pub(super) static BUILD: Command = Command {
     examples: build::EXAMPLES,
     words: Words::Exactly(1),
     run: |call, argv| call.with(argv, build::build),
+    ..PLAIN
+};
+
+pub(super) static CHECK: Command = Command {
+    usage: "[OPTIONS] [PATH]",
+    about: "Check a Dockerfile and its context without building",
+    examples: check::EXAMPLES,
+    words: Words::Between(0, 1),
+    run: |call, argv| call.with(argv, check::check),
     ..PLAIN
 };
 

@@ -9,7 +9,7 @@ use hoist_build::{UnpackedContext, is_archive, unpack_context};
 use hoist_core::Kind;
 use hoist_engine::Engine;
 
-use crate::error::CliError;
+use crate::{cli::Call, error::CliError};
 
 /// How many bytes of standard input tell what it is.
 const START: u64 = 512;
@@ -25,8 +25,13 @@ pub(super) enum Context {
 }
 
 impl Context {
-    /// The context that `path`, the word of the command line, names.
-    pub(super) fn find(engine: &Engine, path: &str) -> Result<Self, CliError> {
+    /// The context that `path`, the word of the command line, names. An archive is unpacked into
+    /// the data root, with `engine`.
+    pub(super) fn find(
+        call: &Call<'_>,
+        engine: &mut Option<Engine>,
+        path: &str,
+    ) -> Result<Self, CliError> {
         let remote = ["http://", "https://", "git://", "git@"];
         if remote.iter().any(|start| path.starts_with(start)) {
             let text = format!("cannot build from {path}: this version builds directories only");
@@ -44,6 +49,7 @@ impl Context {
             .map_err(|error| unreadable(&error))?;
         if is_archive(&start) {
             let whole = start.chain(io::stdin());
+            let engine = engine.insert(call.working_engine()?);
             return Ok(Self::Archive(unpack_context(engine, whole)?));
         }
         let mut bytes = start;
@@ -75,7 +81,7 @@ impl Context {
 }
 
 /// The Dockerfile of `-f -`.
-pub(super) fn read_stdin() -> Result<String, CliError> {
+pub(in crate::commands) fn read_stdin() -> Result<String, CliError> {
     let mut bytes = Vec::new();
     io::stdin()
         .read_to_end(&mut bytes)
