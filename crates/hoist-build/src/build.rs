@@ -2,7 +2,7 @@
 
 use std::{
     cell::RefCell,
-    collections::{BTreeMap, BTreeSet},
+    collections::BTreeMap,
     io,
     path::{Path, PathBuf},
     sync::{
@@ -24,13 +24,15 @@ use hoist_store::{StoreError, StoredImage};
 use crate::{
     cache::{CONTEXTS, Cache},
     check::Checks,
-    context::{Context, find_dockerfile},
+    collect::collect_sometimes,
+    context::{Contexts, archive, find_dockerfile},
+    emulation,
     error::BuildError,
     excerpt::Listing,
-    execute::{Worker, as_copy},
+    execute::{Trust, Worker, as_copy},
     explain::Trail,
     export::export,
-    plan::{Action, CopyFrom, Inputs, MountSource, Plan, plan},
+    plan::{Action, Inputs, MountSource, Plan, plan},
     request::{BuildRequest, Built},
     schedule::{self, Permits},
     sources::{Place, Source, gather},
@@ -56,29 +58,40 @@ pub fn build(
     let dockerfile = dockerfile?;
     let plan = make_plan(engine, request, &dockerfile, &listing)?;
     let remembered = engine.settings().root.join(CONTEXTS);
-    let context = Context::open(&request.context, path.as_deref(), &remembered)?;
-    let patterns = context.patterns();
+    let reading = Instant::now();
+    let contexts = Contexts::open(request, &plan, path.as_deref(), &remembered)?;
+    let patterns = contexts.main.patterns();
     let mut checks = Checks::begin(&dockerfile, &listing, request, &plan, patterns, events)?;
-    let gathered = gather_all(&plan, &context, &listing, cancelled);
-    context.memory.save();
+    let gathered = gather_all(&plan, &contexts, &listing, cancelled);
+    contexts.save();
     let prepared = gathered?;
-    checks.context(&context, &plan, &prepared, events);
+    checks.context(&contexts.main, &plan, &prepared, events);
+    events(BuildEvent::PartFinished {
+        index: None,
+        part: "context",
+        duration: reading.elapsed(),
+    });
     if !prepared.is_empty() {
         events(scanned(&prepared));
     }
-    let cache = Cache::open(engine, !request.no_cache);
-    let trail = Trail::new(&context.real, path.as_deref().unwrap_or(Path::new("-")));
+    let cache = Cache::open(engine, !request.no_cache, &request.allowed_secrets);
+    let trail = Trail::new(
+        &contexts.main.label,
+        path.as_deref().unwrap_or(Path::new("-")),
+    );
     let worker = Worker {
         engine,
         plan: &plan,
         listing: &listing,
-        context: &context,
+        contexts: &contexts,
+        uncached_stages: &request.uncached_stages,
         cache: &cache,
         trail: &trail,
         permits: Permits::default(),
         platform: request.platform.clone().unwrap_or_else(Platform::host),
         events,
         prepared,
+        trust: Trust::of(request),
         cached: AtomicUsize::new(0),
     };
     let result = schedule::run(plan.stages.len(), cancelled, &|position, board, stop| {
@@ -96,6 +109,7 @@ pub fn build(
     let mut built = export(&worker, request, &result)?;
     built.cached = cached;
     built.warnings = checks.into_warnings();
+    collect_sometimes(engine);
     events(BuildEvent::Finished {
         image: built.id,
         names: request
@@ -116,6 +130,11 @@ type Read = (Listing, Result<Dockerfile, BuildError>, Option<PathBuf>);
 pub(crate) fn read_dockerfile(request: &BuildRequest) -> Result<Read, BuildError> {
     let (bytes, path) = match &request.dockerfile_text {
         Some(text) => (text.clone().into_bytes(), None),
+        None if request.context_label.is_some() => {
+            let (bytes, path) =
+                archive::read_dockerfile(&request.context, request.dockerfile.as_deref())?;
+            (bytes, Some(path))
+        }
         None => {
             let path = find_dockerfile(&request.context, request.dockerfile.as_deref());
             (read(&request.context, &path)?, Some(path))
@@ -210,7 +229,7 @@ fn make_plan(
         build_args: &build_args,
         build_platform: &host,
         target_platform: request.platform.as_ref().unwrap_or(&host),
-        contexts: &BTreeSet::new(),
+        contexts: &request.contexts.keys().cloned().collect(),
     };
     let resolution = resolve(dockerfile, &inputs).map_err(|error| listing.language(error))?;
     let known = RefCell::new(BTreeMap::<String, Arc<StoredImage>>::new());
@@ -229,6 +248,11 @@ fn make_plan(
         resolution: &resolution,
         build_args: &build_args,
         network: request.network,
+        secrets: &request.secrets,
+        contexts: &request.contexts,
+        surroundings: &request.surroundings,
+        can_run: &emulation::can_run,
+        agents: &request.agents,
         platform: request.platform.as_ref(),
         images: &images,
     };
@@ -268,35 +292,36 @@ fn short(reference: &hoist_core::Reference) -> String {
 /// Find and digest everything that the plan reads from the context, before anything runs.
 fn gather_all(
     plan: &Plan,
-    context: &Context,
+    contexts: &Contexts,
     listing: &Listing,
     cancelled: &AtomicBool,
 ) -> Result<BTreeMap<(usize, usize), Vec<Source>>, BuildError> {
-    let place = Place {
-        root: &context.root,
-        context: Some(context),
-        cancelled,
-    };
     let mut prepared = BTreeMap::new();
     for step in plan.stages.iter().flat_map(|stage| stage.steps()) {
         let mut add = |number: usize, action: &crate::plan::CopyAction| {
+            let Some(context) = contexts.of(&action.from) else {
+                return Ok(());
+            };
+            let place = Place {
+                root: &context.root,
+                context: Some(context),
+                cancelled,
+            };
             let sources =
                 gather(action, place).map_err(|error| error.at(|| listing.excerpt(step.span)))?;
             prepared.insert((step.index, number), sources);
             Ok::<_, BuildError>(())
         };
         match &step.action {
-            Action::Copy(copy) if matches!(copy.from, CopyFrom::Context) => add(0, copy)?,
+            Action::Copy(copy) => add(0, copy)?,
             Action::Run(run) => {
                 for (number, mount) in run.mounts.iter().enumerate() {
-                    if let MountSource::Bind { from, path } = &mount.source
-                        && matches!(from, CopyFrom::Context)
-                    {
+                    if let MountSource::Bind { from, path } = &mount.source {
                         add(number, &as_copy(from, path))?;
                     }
                 }
             }
-            Action::Copy(_) | Action::MakeDirectory { .. } => {}
+            Action::MakeDirectory { .. } => {}
         }
     }
     Ok(prepared)

@@ -6,6 +6,7 @@
 //!                trails/<name>  the keys that the last build of a Dockerfile had (explain.rs)
 //! cache/context-v1/<name>       digests of context files (context/memory.rs)
 //! cache/mounts-v1/<name>/       cache mounts (execute/mounts.rs)
+//! cache/collected               when it was tidied (collect.rs)
 //! ```
 //!
 //! Everything here may be deleted at any time. A record that cannot be read, or whose parts do not
@@ -24,6 +25,7 @@ use hoist_sys::{
     atomic::{self, Durability},
     lock::Lock,
 };
+use rustix::fs::{AtFlags, CWD, Timespec, Timestamps, UTIME_NOW, utimensat};
 use serde::{Deserialize, Serialize};
 
 use crate::{error::BuildError, key::Parts};
@@ -37,6 +39,9 @@ pub(crate) const CONTEXTS: &str = "cache/context-v1";
 /// Where cache mounts lie, below the root.
 pub(crate) const MOUNTS: &str = "cache/mounts-v1";
 
+/// Written when the cache was looked through, below the root; its time says when.
+pub(crate) const COLLECTED: &str = "cache/collected";
+
 /// The result of a step.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Record {
@@ -46,6 +51,9 @@ pub(crate) struct Record {
     pub(crate) layer: Option<Digest>,
     /// Bytes in the layer.
     pub(crate) size: u64,
+    /// Files with secrets in the layer that the build allowed (`--allow-secret-in-layer`).
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub(crate) allowed: Vec<PathBuf>,
     /// What entered the key.
     pub(crate) parts: Parts,
 }
@@ -57,6 +65,8 @@ pub(crate) struct Cache<'a> {
     store: &'a Store,
     /// Records of earlier builds count; otherwise only what this build has done itself.
     use_earlier: bool,
+    /// What of `allowed` in records this build allows, too.
+    allowed: &'a [PathBuf],
     state: Mutex<State>,
     freed: Condvar,
 }
@@ -65,6 +75,15 @@ pub(crate) struct Cache<'a> {
 struct State {
     done: BTreeMap<Digest, Record>,
     busy: BTreeSet<Digest>,
+}
+
+/// What earlier builds have left.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Earlier {
+    /// It is used.
+    Counts,
+    /// The step is done anew (`--no-cache-filter`).
+    IsIgnored,
 }
 
 /// What [`Cache::find`] says.
@@ -85,11 +104,12 @@ pub(crate) struct Claim<'a> {
 
 impl<'a> Cache<'a> {
     /// The records of `engine`'s root.
-    pub(crate) fn open(engine: &'a Engine, use_earlier: bool) -> Self {
+    pub(crate) fn open(engine: &'a Engine, use_earlier: bool, allowed: &'a [PathBuf]) -> Self {
         Self {
             directory: directory(engine),
             store: engine.store(),
             use_earlier,
+            allowed,
             state: Mutex::default(),
             freed: Condvar::new(),
         }
@@ -100,8 +120,8 @@ impl<'a> Cache<'a> {
     }
 
     /// Look for the result of the step that `key` names. While another stage does the very same
-    /// step, wait for it.
-    pub(crate) fn find(&'a self, key: Digest) -> Found<'a> {
+    /// step, wait for it. Earlier builds count if `earlier` says so.
+    pub(crate) fn find(&'a self, key: Digest, earlier: Earlier) -> Found<'a> {
         let mut state = self.state();
         loop {
             if let Some(record) = state.done.get(&key) {
@@ -117,7 +137,11 @@ impl<'a> Cache<'a> {
         }
         drop(state);
         let claim = Claim { cache: self, key };
-        match self.earlier(key) {
+        let record = match earlier {
+            Earlier::Counts => self.earlier(key),
+            Earlier::IsIgnored => None,
+        };
+        match record {
             Some(record) => Found::Done(claim.settle(record)),
             None => Found::ToDo(claim),
         }
@@ -130,10 +154,15 @@ impl<'a> Cache<'a> {
             return None;
         }
         let record = self.read(key)?;
-        match record.layer {
-            Some(layer) => self.store.keep_layer(&layer).ok().map(|_| record),
-            None => Some(record),
+        let is_allowed = |path: &PathBuf| self.allowed.iter().any(|known| path.starts_with(known));
+        if !record.allowed.iter().all(is_allowed) {
+            return None;
         }
+        if let Some(layer) = record.layer {
+            self.store.keep_layer(&layer).ok()?;
+        }
+        used(&self.path(key, "json"));
+        Some(record)
     }
 
     /// The record of `key`, whether its layer is there or not.
@@ -211,7 +240,21 @@ impl Drop for Claim<'_> {
     }
 }
 
-fn directory(engine: &Engine) -> PathBuf {
+/// Note that a file of the cache was used just now, for [`collect`](crate::collect). On a file system
+/// that takes no such note it grows old.
+pub(crate) fn used(path: &Path) {
+    let now = Timespec {
+        tv_sec: 0,
+        tv_nsec: UTIME_NOW,
+    };
+    let times = Timestamps {
+        last_access: now,
+        last_modification: now,
+    };
+    let _ = utimensat(CWD, path, &times, AtFlags::empty());
+}
+
+pub(crate) fn directory(engine: &Engine) -> PathBuf {
     engine.settings().root.join(DIRECTORY)
 }
 
@@ -256,6 +299,7 @@ pub fn prune_cache(engine: &Engine, prune: Prune) -> Result<u64, BuildError> {
                 freed += remove(&path)?;
             }
         }
+        freed += remove(&root.join(COLLECTED))?;
         for directory in list(&root.join(MOUNTS))? {
             if let Ok(Some(lock)) = Lock::try_exclusive(&directory.join("lock")) {
                 freed += size_of(&directory);
@@ -276,7 +320,7 @@ fn failed(action: &'static str, path: &Path) -> impl FnOnce(std::io::Error) -> B
     }
 }
 
-fn list(directory: &Path) -> Result<Vec<PathBuf>, BuildError> {
+pub(crate) fn list(directory: &Path) -> Result<Vec<PathBuf>, BuildError> {
     let entries = match std::fs::read_dir(directory) {
         Ok(entries) => entries,
         Err(e) if e.kind() == std::io::ErrorKind::NotFound => return Ok(Vec::new()),
@@ -291,7 +335,7 @@ fn list(directory: &Path) -> Result<Vec<PathBuf>, BuildError> {
         .collect()
 }
 
-fn remove(path: &Path) -> Result<u64, BuildError> {
+pub(crate) fn remove(path: &Path) -> Result<u64, BuildError> {
     let size = std::fs::symlink_metadata(path).map_or(0, |found| found.len());
     match std::fs::remove_file(path) {
         Ok(()) => Ok(size),
@@ -300,12 +344,12 @@ fn remove(path: &Path) -> Result<u64, BuildError> {
     }
 }
 
-fn remove_tree(path: &Path) -> Result<(), BuildError> {
+pub(crate) fn remove_tree(path: &Path) -> Result<(), BuildError> {
     hoist_sys::tree::remove(path).map_err(failed("remove", path))
 }
 
 /// Bytes of the files below `path`, as far as they can be looked at.
-fn size_of(path: &Path) -> u64 {
+pub(crate) fn size_of(path: &Path) -> u64 {
     let entries = std::fs::read_dir(path).into_iter().flatten().flatten();
     entries
         .map(|entry| match entry.metadata() {

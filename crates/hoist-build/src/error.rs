@@ -171,6 +171,22 @@ pub enum BuildError {
         /// What mistake the output points to.
         hints: Vec<String>,
     },
+    /// A new layer holds what must not be in an image.
+    #[error("{what} is in the new layer: {}", path.display())]
+    SecretInLayer {
+        /// What was found: `the secret token`, `a private key`, …
+        what: String,
+        /// Where, in the image.
+        path: PathBuf,
+    },
+    /// The agent of `--ssh` does not answer.
+    #[error("cannot reach the SSH agent at {}", socket.display())]
+    Agent {
+        /// Where it should listen.
+        socket: PathBuf,
+        /// Why not.
+        source: io::Error,
+    },
     /// The user interrupted the build.
     #[error("build cancelled")]
     Cancelled,
@@ -255,9 +271,10 @@ impl Describe for BuildError {
             | Self::InTheWay { .. }
             | Self::SeveralSources { .. }
             | Self::UnknownOwner { .. }
+            | Self::SecretInLayer { .. }
             | Self::Archive { .. } => Kind::Invalid,
             Self::Unsupported { .. } | Self::Platform { .. } => Kind::Unsupported,
-            Self::Vanished { .. } => Kind::Unavailable,
+            Self::Vanished { .. } | Self::Agent { .. } => Kind::Unavailable,
             Self::Step { code, .. } => {
                 Kind::ContainerCommand(u8::try_from(*code).unwrap_or(u8::MAX))
             }
@@ -286,6 +303,10 @@ impl Describe for BuildError {
             Self::UnknownOwner { known, what, .. } => owner_hints(known, what),
             Self::InTheWay { .. } => {
                 vec!["remove it with RUN rm in an earlier step, or copy to another path".to_owned()]
+            }
+            Self::SecretInLayer { path, .. } => secret_hints(path),
+            Self::Agent { .. } => {
+                vec!["start one and give it the key: eval $(ssh-agent); ssh-add".to_owned()]
             }
             Self::Store(error) => error.hints(),
             Self::Engine(error) => error.hints(),
@@ -351,6 +372,16 @@ fn base_image_hints(similar: &[String], reference: &str) -> Vec<String> {
         ));
     }
     hints
+}
+
+fn secret_hints(path: &std::path::Path) -> Vec<String> {
+    let path = path.display();
+    vec![
+        "whoever has the image can read it, even when a later step removes it: keep it out with a \
+         line in .dockerignore, or show it to one step only with RUN --mount=type=secret"
+            .to_owned(),
+        format!("if it is meant to be there, build with --allow-secret-in-layer {path}"),
+    ]
 }
 
 fn owner_hints(known: &[String], what: &str) -> Vec<String> {

@@ -10,7 +10,6 @@ use crate::{
     error::BuildError,
     execute::{StageResult, Worker},
     history,
-    plan::Base,
     request::{BuildRequest, Built, BuiltLayer},
 };
 
@@ -61,21 +60,12 @@ fn image(worker: &Worker<'_>, request: &BuildRequest, result: &StageResult) -> I
     Image {
         created: history.last().and_then(|entry| entry.created.clone()),
         author: target.config.author.clone(),
-        platform: platform(worker, &target.base),
+        platform: target.platform.clone(),
         config,
         rootfs: RootFs {
             diff_ids: result.layers.clone(),
             ..RootFs::default()
         },
         history,
-    }
-}
-
-/// The platform of the image that a stage is built on in the end, or the one that was asked for.
-fn platform(worker: &Worker<'_>, base: &Base) -> hoist_core::Platform {
-    match base {
-        Base::Scratch => worker.platform.clone(),
-        Base::Stage(position) => platform(worker, &worker.plan.stages[*position].base),
-        Base::Image(image) => image.image.platform.clone(),
     }
 }

@@ -45,6 +45,16 @@ pub(crate) fn run(
     parts.push("working directory", &action.working_dir);
     parts.push("network", action.network.as_str());
     parts.push("platform", platform.to_string());
+    let surroundings = &action.surroundings;
+    for (name, address) in &surroundings.extra_hosts {
+        parts.push(format!("host {name}"), address);
+    }
+    if let Some(bytes) = surroundings.shm_size {
+        parts.push("shared memory", bytes.to_string());
+    }
+    for limit in &surroundings.rlimits {
+        parts.push(&limit.kind, format!("{}:{}", limit.soft, limit.hard));
+    }
     for (mount, digest) in action.mounts.iter().zip(mounts) {
         let content = digest.map(|digest| digest.to_string()).unwrap_or_default();
         parts.push(format!("mount {}", mount.text), content);
@@ -143,7 +153,7 @@ pub(crate) fn make_directory(path: &str, user: &str, layers: &[Digest]) -> Parts
 
 #[cfg(test)]
 mod tests {
-    use hoist_engine::request::NetworkMode;
+    use hoist_engine::{request::NetworkMode, step::Surroundings};
 
     use super::*;
     use crate::plan::Variable;
@@ -168,6 +178,7 @@ mod tests {
             user: "app".to_owned(),
             network: NetworkMode::Bridge,
             mounts: Vec::new(),
+            surroundings: Surroundings::default(),
         }
     }
 

@@ -3,13 +3,20 @@
 use std::{collections::BTreeMap, path::PathBuf};
 
 use hoist_core::{Digest, Platform, Reference, event::Warning};
-use hoist_engine::request::NetworkMode;
+use hoist_engine::{request::NetworkMode, step::Surroundings};
+
+use crate::secret::{Secret, SshAgent};
 
 /// A build: the flags of `hoist build`.
 #[derive(Debug, Clone, Default)]
 pub struct BuildRequest {
     /// The directory that COPY reads from.
     pub context: PathBuf,
+    /// What the context is called when its path is made up for this build (an unpacked archive):
+    /// builds of equal names are compared, and the Dockerfile is read from within it.
+    pub context_label: Option<String>,
+    /// Further contexts (`--build-context`) by name.
+    pub contexts: BTreeMap<String, NamedContext>,
     /// The Dockerfile; `Dockerfile` in the context when absent.
     pub dockerfile: Option<PathBuf>,
     /// The text of the Dockerfile, in place of a file (`-f -`).
@@ -24,10 +31,30 @@ pub struct BuildRequest {
     pub labels: BTreeMap<String, String>,
     /// Do not use what earlier builds have left in the cache.
     pub no_cache: bool,
+    /// The same for stages of these names (`--no-cache-filter`).
+    pub uncached_stages: Vec<String>,
+    /// Hosts, shared memory and limits of RUN steps.
+    pub surroundings: Surroundings,
     /// The network of RUN steps.
     pub network: NetworkMode,
     /// The platform to build for; that of the machine when absent.
     pub platform: Option<Platform>,
+    /// What `RUN --mount=type=secret` may show.
+    pub secrets: Vec<Secret>,
+    /// What `RUN --mount=type=ssh` may reach.
+    pub agents: Vec<SshAgent>,
+    /// Files and directories of the image that may hold secrets
+    /// (`--allow-secret-in-layer`), absolute.
+    pub allowed_secrets: Vec<PathBuf>,
+}
+
+/// What a named context is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum NamedContext {
+    /// A directory; its `.dockerignore` counts.
+    Directory(PathBuf),
+    /// An image of the store.
+    Image(String),
 }
 
 /// An image that was built.

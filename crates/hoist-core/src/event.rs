@@ -66,6 +66,17 @@ pub enum BuildEvent {
         #[serde(rename = "text", serialize_with = "as_text")]
         bytes: Vec<u8>,
     },
+    /// A part of the work is done, of a step or of the build as a whole: what `--timings` adds up.
+    PartFinished {
+        /// The step; `None` for what all of them need.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        index: Option<usize>,
+        /// `context`, `mount`, `run`, `copy`, `scan`, `commit`.
+        part: &'static str,
+        /// How long it took.
+        #[serde(rename = "seconds", serialize_with = "as_seconds")]
+        duration: Duration,
+    },
     /// The step has run.
     StepFinished {
         /// The step.
@@ -149,6 +160,7 @@ impl BuildEvent {
             | Self::StepOutput { index, .. }
             | Self::StepFinished { index, .. }
             | Self::StepFailed { index, .. } => Some(*index),
+            Self::PartFinished { index, .. } => *index,
             _ => None,
         }
     }

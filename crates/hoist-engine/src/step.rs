@@ -57,6 +57,19 @@ pub struct Step {
     pub mounts: Vec<spec::Mount>,
     /// Host name.
     pub hostname: String,
+    /// What else its surroundings are made of.
+    pub surroundings: Surroundings,
+}
+
+/// What a caller may change about the surroundings of a step.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+pub struct Surroundings {
+    /// Names and addresses for `/etc/hosts`; the address `host-gateway` is the host's on the bridge.
+    pub extra_hosts: Vec<(String, String)>,
+    /// Bytes of `/dev/shm`; 64 MiB when absent.
+    pub shm_size: Option<u64>,
+    /// Limits on resources of its processes.
+    pub rlimits: Vec<spec::Rlimit>,
 }
 
 /// How a step ended.

@@ -163,6 +163,26 @@ impl Store {
         Ok(id)
     }
 
+    /// The configuration of an image, byte for byte: its digest is the id.
+    ///
+    /// # Errors
+    /// [`StoreError::NoSuchImage`]; [`StoreError::Damaged`] when the bytes are not what the digest
+    /// says.
+    pub fn config(&self, id: &Digest) -> Result<Vec<u8>> {
+        let path = self.layout().blob(id);
+        let bytes = atomic::read(&path).map_err(|error| match error.kind() {
+            io::ErrorKind::NotFound => StoreError::NoSuchImage(id.to_string()),
+            _ => StoreError::file("read", &path)(error),
+        })?;
+        if Digest::of(&bytes) != *id {
+            return Err(StoreError::damaged(
+                &path,
+                &"its content has another digest",
+            ));
+        }
+        Ok(bytes)
+    }
+
     /// An image by its id. Looks at two small files, and at no layer.
     ///
     /// # Errors
@@ -176,19 +196,9 @@ impl Store {
                 what: format!("image {id}"),
             });
         }
-        let path = self.layout().blob(id);
-        let bytes = atomic::read(&path).map_err(|error| match error.kind() {
-            io::ErrorKind::NotFound => StoreError::NoSuchImage(id.to_string()),
-            _ => StoreError::file("read", &path)(error),
-        })?;
-        if Digest::of(&bytes) != *id {
-            return Err(StoreError::damaged(
-                &path,
-                &"its content has another digest",
-            ));
-        }
-        let image =
-            serde_json::from_slice(&bytes).map_err(|error| StoreError::damaged(&path, &error))?;
+        let bytes = self.config(id)?;
+        let image = serde_json::from_slice(&bytes)
+            .map_err(|error| StoreError::damaged(&self.layout().blob(id), &error))?;
         let layers = record.layers.iter();
         Ok(StoredImage {
             id: *id,

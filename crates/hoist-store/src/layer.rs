@@ -1,6 +1,10 @@
 //! Finished layers.
 
-use std::{io::Write, path::PathBuf};
+use std::{
+    io::Write,
+    os::fd::OwnedFd,
+    path::{Path, PathBuf},
+};
 
 use hoist_core::{Digest, Digester};
 use hoist_sys::atomic::Durability;
@@ -167,5 +171,17 @@ impl<W: Write> Write for Digested<W> {
 
     fn flush(&mut self) -> std::io::Result<()> {
         self.output.flush()
+    }
+}
+/// Write the archive of any tree, in the form of a layer's: the same tree gives the same bytes.
+/// `name` is what errors call the tree.
+///
+/// # Errors
+/// [`StoreError::File`] for what cannot be read or written, with the path.
+pub fn write_tree(root: OwnedFd, name: &Path, output: impl Write) -> Result<()> {
+    match layer_tar::write(root, name, output) {
+        Ok(_) => Ok(()),
+        Err(Failure::Tree(error)) => Err(error),
+        Err(Failure::Output(error)) => Err(StoreError::file("archive", name)(error)),
     }
 }

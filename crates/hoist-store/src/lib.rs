@@ -35,7 +35,7 @@ pub use drafts::LayerDraft;
 pub use error::{Force, Result, StoreError};
 pub use garbage::{Freed, Sweep};
 pub use image::{ImageSummary, StoredImage};
-pub use layer::Layer;
+pub use layer::{Layer, write_tree};
 pub use overlay::OverlayXattrs;
 pub use remove::Removal;
 pub use store::{Hold, Store};

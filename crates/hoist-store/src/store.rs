@@ -142,6 +142,8 @@ impl Store {
         if unsynced.layers.is_empty() && unsynced.images.is_empty() {
             return Ok(());
         }
+        // A collection that runs meanwhile would take the temporary files of the records.
+        let _hold = self.hold()?;
         for diff_id in &unsynced.layers {
             LayerRecord::confirm(self, diff_id)?;
         }

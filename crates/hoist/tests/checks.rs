@@ -131,7 +131,7 @@ fn row_19_dockerignore_misses_what_lies_deeper() {
     sandbox.file("context/src/b.pyc", "");
     sandbox.file("context/.git/HEAD", "");
     sandbox.file("context/.env", "KEY=1");
-    build(&sandbox, &[])
+    build(&sandbox, &["--allow-secret-in-layer", "/app/.env"])
         .ok()
         .says("__pycache__ below the top level is taken from the context (src/__pycache__): line 2 of .dockerignore says __pycache__")
         .says("line 3 of .dockerignore says *.pyc")

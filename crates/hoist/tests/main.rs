@@ -6,6 +6,11 @@
 
 mod article;
 mod build;
+mod build_contexts;
+mod build_outputs;
+mod build_reports;
+mod build_secrets;
+mod builder;
 mod checks;
 mod errors;
 mod exec;

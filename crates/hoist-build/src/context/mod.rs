@@ -1,9 +1,13 @@
-//! The build context: a directory, read where it lies.
+//! Build contexts: directories, read where they lie.
 
+pub(crate) mod archive;
 mod ignore;
 pub(crate) mod memory;
 
-use std::path::{Path, PathBuf};
+use std::{
+    collections::BTreeMap,
+    path::{Path, PathBuf},
+};
 
 use rustix::fs::{CWD, Mode, OFlags, openat};
 
@@ -12,6 +16,8 @@ use memory::Memory;
 
 use crate::{
     error::BuildError,
+    plan::{CopyFrom, Plan},
+    request::{BuildRequest, NamedContext},
     tree::{Ownership, Root},
 };
 
@@ -21,6 +27,8 @@ pub(crate) struct Context {
     pub(crate) root: Root,
     /// Its path without symbolic links.
     pub(crate) real: PathBuf,
+    /// What builds of the same context have in common: its path, or what it is called.
+    pub(crate) label: PathBuf,
     pub(crate) ignore: Option<IgnoreFile>,
     pub(crate) memory: Memory,
 }
@@ -28,18 +36,21 @@ pub(crate) struct Context {
 impl Context {
     /// Open the context at `path`. `dockerfile` is where the Dockerfile lies, unless it came as
     /// text: a `<Dockerfile>.dockerignore` beside it goes before the context's own. `cache` is the
-    /// directory for what is remembered.
+    /// directory for what is remembered, under `label` if there is one.
     pub(crate) fn open(
         path: &Path,
         dockerfile: Option<&Path>,
         cache: &Path,
+        label: Option<&str>,
     ) -> Result<Self, BuildError> {
         let (root, ignore) = Self::look(path, dockerfile)?;
         let real = std::fs::canonicalize(path).map_err(unusable(path))?;
-        let memory = Memory::load(cache, &real);
+        let label = label.map_or_else(|| real.clone(), PathBuf::from);
+        let memory = Memory::load(cache, &label);
         Ok(Self {
             root,
             real,
+            label,
             ignore,
             memory,
         })
@@ -81,14 +92,69 @@ impl Context {
     }
 }
 
+/// All contexts of a build.
+#[derive(Debug)]
+pub(crate) struct Contexts {
+    pub(crate) main: Context,
+    named: BTreeMap<String, Context>,
+}
+
+impl Contexts {
+    /// The context of `request`, whose Dockerfile lies at `dockerfile` unless it came as text, and
+    /// those of its named contexts that `plan` reads. `cache` is the directory for what is
+    /// remembered.
+    pub(crate) fn open(
+        request: &BuildRequest,
+        plan: &Plan,
+        dockerfile: Option<&Path>,
+        cache: &Path,
+    ) -> Result<Self, BuildError> {
+        let label = request.context_label.as_deref();
+        let main = Context::open(&request.context, dockerfile, cache, label)?;
+        let mut named = BTreeMap::new();
+        for name in plan.named_contexts() {
+            if let Some(NamedContext::Directory(path)) = request.contexts.get(name) {
+                named.insert(name.to_owned(), Context::open(path, None, cache, None)?);
+            }
+        }
+        Ok(Self { main, named })
+    }
+
+    /// The context that `from` reads, when it reads one.
+    pub(crate) fn of(&self, from: &CopyFrom) -> Option<&Context> {
+        match from {
+            CopyFrom::Context => Some(&self.main),
+            CopyFrom::Named(name) => self.named.get(name),
+            CopyFrom::Other(_) => None,
+        }
+    }
+
+    /// Write what is remembered of them.
+    pub(crate) fn save(&self) {
+        for context in std::iter::once(&self.main).chain(self.named.values()) {
+            context.memory.save();
+        }
+    }
+}
+
+/// The names that a Dockerfile may have when nobody says, the usual one first.
+const DOCKERFILES: [&str; 3] = ["Dockerfile", "Containerfile", "dockerfile"];
+
+/// The Dockerfile of a context: the one that is named, or the first in the context that has a
+/// usual name.
+pub(crate) fn find_dockerfile(context: &Path, named: Option<&Path>) -> PathBuf {
+    if let Some(named) = named {
+        return named.to_owned();
+    }
+    let mut usual = DOCKERFILES.iter().map(|name| context.join(name));
+    usual
+        .find(|path| path.symlink_metadata().is_ok())
+        .unwrap_or_else(|| context.join(DOCKERFILES[0]))
+}
+
 fn unusable(path: &Path) -> impl Fn(std::io::Error) -> BuildError {
     |source| BuildError::Context {
         path: path.to_owned(),
         source,
     }
-}
-
-/// The Dockerfile of a context: the one that is named, or `Dockerfile` in the context.
-pub(crate) fn find_dockerfile(context: &Path, named: Option<&Path>) -> PathBuf {
-    named.map_or_else(|| context.join("Dockerfile"), Path::to_owned)
 }

@@ -83,7 +83,7 @@ fn read_start(file: &mut impl Read, start: &mut [u8]) -> std::io::Result<usize> 
 }
 
 /// True when `reader` starts with the header of a tar member.
-fn is_tar(mut reader: impl Read) -> bool {
+pub(crate) fn is_tar(mut reader: impl Read) -> bool {
     let mut header = tar::Header::new_old();
     if read_start(&mut reader, header.as_mut_bytes()).is_ok_and(|count| count == 512) {
         let bytes = header.as_bytes();

@@ -1,5 +1,6 @@
 //! Doing the steps: look up, run, copy, commit, and tell.
 
+mod agent;
 pub(crate) mod archive;
 pub(crate) mod chmod;
 mod content;
@@ -8,7 +9,9 @@ pub(crate) mod draft;
 mod mounts;
 mod output;
 pub(crate) mod owner;
+mod private;
 mod run;
+mod secrets;
 mod stage;
 mod step;
 
@@ -17,7 +20,7 @@ use std::{
     os::fd::OwnedFd,
     path::{Path, PathBuf},
     sync::atomic::{AtomicBool, AtomicUsize, Ordering},
-    time::SystemTime,
+    time::{Instant, SystemTime},
 };
 
 use hoist_core::{Digest, Platform, event::BuildEvent, time::Timestamp};
@@ -26,17 +29,19 @@ use hoist_store::LayerDraft;
 use rustix::fs::{Mode, OFlags, fstat, open};
 
 pub(crate) use mounts::as_copy;
+pub(crate) use private::Access;
+pub(crate) use secrets::Trust;
 pub(crate) use stage::StageResult;
 
 use crate::{
-    cache::{Cache, Record},
-    context::Context,
+    cache::{Cache, Earlier, Record},
+    context::{Context, Contexts},
     error::BuildError,
     excerpt::Listing,
     execute::draft::Draft,
     explain::Trail,
     key::Parts,
-    plan::Plan,
+    plan::{CopyFrom, Plan, StagePlan},
     schedule::Permits,
     sources::Source,
     tree::{Ownership, Root},
@@ -47,7 +52,9 @@ pub(crate) struct Worker<'a> {
     pub(crate) engine: &'a Engine,
     pub(crate) plan: &'a Plan,
     pub(crate) listing: &'a Listing,
-    pub(crate) context: &'a Context,
+    pub(crate) contexts: &'a Contexts,
+    /// Stages for which earlier builds do not count.
+    pub(crate) uncached_stages: &'a [String],
     pub(crate) cache: &'a Cache<'a>,
     pub(crate) trail: &'a Trail,
     pub(crate) permits: Permits,
@@ -55,6 +62,7 @@ pub(crate) struct Worker<'a> {
     pub(crate) events: &'a (dyn Fn(BuildEvent) + Sync),
     /// What COPYs and bind mounts read from the context, by step and place in the step.
     pub(crate) prepared: BTreeMap<(usize, usize), Vec<Source>>,
+    pub(crate) trust: Trust<'a>,
     /// Steps that were found in the cache.
     pub(crate) cached: AtomicUsize,
 }
@@ -74,6 +82,31 @@ impl Worker<'_> {
     /// True when every step was found in the cache.
     pub(crate) fn has_only_found(&self) -> bool {
         self.cached.load(Ordering::Relaxed) == self.plan.total
+    }
+
+    /// The context that `from` reads, which is one.
+    fn context_of(&self, from: &CopyFrom) -> &Context {
+        self.contexts.of(from).unwrap_or(&self.contexts.main)
+    }
+
+    fn earlier(&self, stage: &StagePlan) -> Earlier {
+        if self.uncached_stages.contains(&stage.name) {
+            Earlier::IsIgnored
+        } else {
+            Earlier::Counts
+        }
+    }
+
+    /// Do `work`, and tell how long the part of the step took.
+    fn timed<T>(&self, index: usize, part: &'static str, work: impl FnOnce() -> T) -> T {
+        let started = Instant::now();
+        let result = work();
+        self.emit(BuildEvent::PartFinished {
+            index: Some(index),
+            part,
+            duration: started.elapsed(),
+        });
+        result
     }
 
     fn note_cached(&self) {
@@ -104,7 +137,8 @@ impl Worker<'_> {
     }
 
     /// The layer is complete: give it to the store. Nothing is kept of one that is empty.
-    fn commit(&self, making: Making, parts: Parts) -> Result<Record, BuildError> {
+    fn commit(&self, index: usize, making: Making, parts: Parts) -> Result<Record, BuildError> {
+        let allowed = self.timed(index, "scan", || self.trust.check(making.layer.path()))?;
         let is_empty =
             is_empty(making.layer.path())? && root_of(making.layer.path())? == making.root;
         let created = Timestamp::from(SystemTime::now());
@@ -113,14 +147,16 @@ impl Worker<'_> {
                 created,
                 layer: None,
                 size: 0,
+                allowed,
                 parts,
             });
         }
-        let layer = making.layer.commit()?;
+        let layer = self.timed(index, "commit", || making.layer.commit())?;
         Ok(Record {
             created,
             layer: Some(layer.diff_id),
             size: layer.size,
+            allowed,
             parts,
         })
     }
@@ -133,7 +169,7 @@ impl Worker<'_> {
     }
 }
 
-fn open_directory(path: &Path) -> Result<OwnedFd, BuildError> {
+pub(crate) fn open_directory(path: &Path) -> Result<OwnedFd, BuildError> {
     let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
     open(path, flags, Mode::empty()).map_err(|errno| BuildError::io("open", path, errno))
 }

@@ -18,14 +18,17 @@ use hoist_store::LayerDraft;
 use hoist_sys::lock::Lock;
 
 use super::{
-    Worker, check,
+    Worker,
+    agent::Forward,
+    check,
     copy::{self, Item, Job},
     draft::Draft,
     open_directory,
+    private::PrivateFiles,
     step::At,
 };
 use crate::{
-    cache::MOUNTS,
+    cache::{MOUNTS, used},
     error::BuildError,
     key::chain,
     plan::{CopyAction, CopyFrom, CopyOptions, MountAction, MountSource, RunAction},
@@ -40,8 +43,13 @@ const TICK: Duration = Duration::from_millis(50);
 #[derive(Debug, Default)]
 pub(super) struct Mounts {
     list: Vec<Mount>,
+    /// Variables of secrets.
+    variables: Vec<String>,
     drafts: Vec<LayerDraft>,
     locks: Vec<Lock>,
+    /// Before the files: a socket is closed before it is removed.
+    agents: Vec<Forward>,
+    private: Option<PrivateFiles>,
 }
 
 impl Mounts {
@@ -50,7 +58,32 @@ impl Mounts {
         self.list.clone()
     }
 
-    fn bind(&mut self, source: PathBuf, destination: &str, read_only: bool) {
+    /// `NAME=value` of what is mounted as variables.
+    pub(super) fn variables(&self) -> Vec<String> {
+        self.variables.clone()
+    }
+
+    /// The place for what nobody else may see, and how many files there are already.
+    pub(super) fn private(&mut self, run: &Path) -> Result<(&PrivateFiles, usize), BuildError> {
+        let number = self.list.len();
+        let files = match self.private.take() {
+            Some(files) => files,
+            None => PrivateFiles::make(run)?,
+        };
+        Ok((self.private.insert(files), number))
+    }
+
+    /// Set a variable of the step.
+    pub(super) fn set(&mut self, name: &str, value: &str) {
+        self.variables.push(format!("{name}={value}"));
+    }
+
+    /// Keep `agent` as long as the step runs.
+    pub(super) fn forward(&mut self, agent: Forward) {
+        self.agents.push(agent);
+    }
+
+    pub(super) fn bind(&mut self, source: PathBuf, destination: &str, read_only: bool) {
         let mut options = vec!["bind".to_owned(), "rprivate".to_owned()];
         if read_only {
             options.push("ro".to_owned());
@@ -87,7 +120,7 @@ impl Worker<'_> {
     ) -> Result<Vec<Option<Digest>>, BuildError> {
         let digest = |(place, mount): (usize, &MountAction)| match &mount.source {
             MountSource::Bind {
-                from: CopyFrom::Context,
+                from: CopyFrom::Context | CopyFrom::Named(_),
                 ..
             } => {
                 let sources = self.prepared(at.step.index, place);
@@ -97,7 +130,10 @@ impl Worker<'_> {
                 from: CopyFrom::Other(base),
                 ..
             } => Ok(Some(chain(&self.layers_of(base, at.board, at.stop)?))),
-            MountSource::Cache { .. } | MountSource::Tmpfs { .. } => Ok(None),
+            MountSource::Cache { .. }
+            | MountSource::Tmpfs { .. }
+            | MountSource::Secret { .. }
+            | MountSource::Ssh { .. } => Ok(None),
         };
         action.mounts.iter().enumerate().map(digest).collect()
     }
@@ -112,6 +148,8 @@ impl Worker<'_> {
             match &mount.source {
                 MountSource::Tmpfs { size } => mounts.list.push(tmpfs(mount, *size)),
                 MountSource::Cache { .. } => self.cache_mount(&mut mounts, mount, at.stop)?,
+                MountSource::Secret { .. } => self.secret(&mut mounts, mount)?,
+                MountSource::Ssh { .. } => self.ssh(&mut mounts, mount)?,
                 MountSource::Bind { from, path } => {
                     self.bind_mount(&mut mounts, at, (place, mount), (from, path))?;
                 }
@@ -146,17 +184,18 @@ impl Worker<'_> {
     ) -> Result<(), BuildError> {
         let (root, gathered);
         let (root, sources): (&Root, &[Source]) = match from {
-            CopyFrom::Context => {
+            CopyFrom::Context | CopyFrom::Named(_) => {
+                let context = self.context_of(from);
                 let sources = self.prepared(at.step.index, place);
                 if let [source] = sources
                     && mount.read_only
-                    && (self.context.ignore.is_none() || !source.entries[0].is_directory())
+                    && (context.ignore.is_none() || !source.entries[0].is_directory())
                 {
-                    let base = below(&self.context.real, &source.start);
+                    let base = below(&context.real, &source.start);
                     mounts.bind(base, &mount.target, true);
                     return Ok(());
                 }
-                (&self.context.root, sources)
+                (&context.root, sources)
             }
             CopyFrom::Other(base) => {
                 let layers = self.layers_of(base, at.board, at.stop)?;
@@ -287,7 +326,10 @@ fn claim(
             source,
         })?;
         match (lock, sharing) {
-            (Some(lock), _) => return Ok((directory, lock)),
+            (Some(lock), _) => {
+                used(&path);
+                return Ok((directory, lock));
+            }
             (None, Sharing::Private) => number += 1,
             (None, Sharing::Shared | Sharing::Locked) => std::thread::sleep(TICK),
         }

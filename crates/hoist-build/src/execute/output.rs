@@ -12,7 +12,7 @@ use rustix::{
     pipe::{PipeFlags, pipe_with},
 };
 
-use crate::error::BuildError;
+use crate::{error::BuildError, secret::redact::Redactor};
 
 /// Lines that are remembered.
 const LINES: usize = 20;
@@ -50,15 +50,25 @@ impl Output {
         Ok((Self { stdout, stderr }, ends))
     }
 
-    /// Read until both ends are closed; `each` is told every piece. The last lines.
-    pub(super) fn read(self, each: &dyn Fn(Stream, &[u8])) -> Vec<String> {
+    /// Read until both ends are closed; `each` is told every piece, without what `redactor` takes
+    /// out. The last lines.
+    pub(super) fn read(self, redactor: &Redactor, each: &dyn Fn(Stream, &[u8])) -> Vec<String> {
         let mut tail = Tail::default();
-        let mut open = vec![(Stream::Stdout, self.stdout), (Stream::Stderr, self.stderr)];
+        let mut tell = |stream, bytes: &[u8]| {
+            if !bytes.is_empty() {
+                tail.push(bytes);
+                each(stream, bytes);
+            }
+        };
+        let mut open = vec![
+            (Stream::Stdout, self.stdout, redactor.stream()),
+            (Stream::Stderr, self.stderr, redactor.stream()),
+        ];
         let mut buffer = vec![0; 32 << 10];
         while !open.is_empty() {
             let mut polled: Vec<_> = open
                 .iter()
-                .map(|(_, fd)| PollFd::from_borrowed_fd(fd.as_fd(), PollFlags::IN))
+                .map(|(_, fd, _)| PollFd::from_borrowed_fd(fd.as_fd(), PollFlags::IN))
                 .collect();
             match poll(&mut polled, None) {
                 Ok(_) => {}
@@ -67,15 +77,17 @@ impl Output {
             }
             let ready: Vec<_> = polled.iter().map(|fd| !fd.revents().is_empty()).collect();
             let mut ready = ready.into_iter();
-            open.retain(|(stream, fd)| {
+            open.retain_mut(|(stream, fd, redacted)| {
                 if ready.next() != Some(true) {
                     return true;
                 }
                 match rustix::io::read(fd, &mut buffer[..]) {
-                    Ok(0) => false,
+                    Ok(0) => {
+                        tell(*stream, &redacted.finish());
+                        false
+                    }
                     Ok(count) => {
-                        tail.push(&buffer[..count]);
-                        each(*stream, &buffer[..count]);
+                        tell(*stream, &redacted.push(&buffer[..count]));
                         true
                     }
                     Err(Errno::INTR | Errno::AGAIN) => true,
@@ -138,7 +150,7 @@ mod tests {
         write!(out, "10%\r100%").unwrap();
         drop((out, ends.stderr));
         let told = std::sync::Mutex::new(Vec::new());
-        let tail = output.read(&|stream, bytes| {
+        let tail = output.read(&Redactor::default(), &|stream, bytes| {
             assert_eq!(stream, Stream::Stdout);
             told.lock().unwrap().extend_from_slice(bytes);
         });

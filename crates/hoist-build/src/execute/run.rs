@@ -1,11 +1,11 @@
 //! `RUN`: a command in a container of its own, whose writable layer becomes the layer.
 
-use std::{os::unix::fs::MetadataExt, path::Path};
+use std::{os::unix::fs::MetadataExt, path::Path, time::Instant};
 
 use hoist_core::{Digest, event::BuildEvent, spec::Mount};
 use hoist_engine::{EngineError, step as engine_step};
 
-use super::{Making, Worker, output::Output, step::At};
+use super::{Making, Worker, mounts::Mounts, output::Output, step::At};
 use crate::{
     error::BuildError,
     mistakes::{Failure, hints},
@@ -22,30 +22,30 @@ const OWN_MOUNTS: [&str; 2] = ["/etc/hosts", "/etc/resolv.conf"];
 impl Worker<'_> {
     /// Run the command; the layer is what it wrote.
     pub(super) fn execute(&self, at: At<'_>, action: &RunAction) -> Result<Making, BuildError> {
-        let (making, draft) = self.begin(at.layers, at.stage.time)?;
-        draft.finish()?;
-        let mounts = self.mounts(at, action)?;
+        let index = at.step.index;
+        let (making, mounts) = self.timed(index, "mount", || {
+            let (making, draft) = self.begin(at.layers, at.stage.time)?;
+            draft.finish()?;
+            Ok::<_, BuildError>((making, self.mounts(at, action)?))
+        })?;
         let step = engine_step::Step {
             layers: at.layers.to_vec(),
             upper: making.layer.path().to_owned(),
             work: making.layer.work().to_owned(),
             args: action.argv.clone(),
-            env: action
-                .variables
-                .iter()
-                .map(|variable| format!("{}={}", variable.name, variable.value))
-                .collect(),
+            env: self.environment(action, &mounts),
             working_dir: action.working_dir.clone(),
             user: action.user.clone(),
             network: action.network,
             mounts: mounts.list(),
             hostname: HOSTNAME.to_owned(),
+            surroundings: action.surroundings.clone(),
         };
         let (output, ends) = Output::new()?;
-        let index = at.step.index;
+        let started = Instant::now();
         let (exit, tail) = std::thread::scope(|scope| {
             let reader = scope.spawn(|| {
-                output.read(&|stream, bytes| {
+                output.read(&self.trust.redactor, &|stream, bytes| {
                     let bytes = bytes.to_vec();
                     self.emit(BuildEvent::StepOutput {
                         index,
@@ -60,6 +60,11 @@ impl Worker<'_> {
             (exit, reader.join().unwrap_or_default())
         });
         drop(mounts);
+        self.emit(BuildEvent::PartFinished {
+            index: Some(index),
+            part: "run",
+            duration: started.elapsed(),
+        });
         let exit = exit.map_err(|error| match error {
             EngineError::Cancelled => BuildError::Cancelled,
             error => error.into(),
@@ -83,6 +88,13 @@ impl Worker<'_> {
             hints: hints(&failure),
             tail,
         })
+    }
+
+    /// `NAME=value` of everything that the command sees.
+    fn environment(&self, action: &RunAction, mounts: &Mounts) -> Vec<String> {
+        let variables = action.variables.iter();
+        let variables = variables.map(|variable| format!("{}={}", variable.name, variable.value));
+        variables.chain(mounts.variables()).collect()
     }
 
     /// Take out of the layer the directories that are there only because something was mounted in

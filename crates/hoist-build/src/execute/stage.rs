@@ -55,7 +55,7 @@ impl Worker<'_> {
             };
             let record = self.step(stage, step, &result.layers, board, stop)?;
             result.lines.push(Line {
-                text: step.history.clone(),
+                text: self.trust.redactor.text(&step.history),
                 created: Some(record.created),
                 has_layer: record.layer.is_some(),
             });

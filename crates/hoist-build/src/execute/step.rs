@@ -95,7 +95,7 @@ impl Worker<'_> {
     ) -> Result<Result<Record, Turn<'b>>, BuildError> {
         let key = parts.key();
         self.trail.note((at.stage.number, at.step.position), key);
-        let claim = match self.cache.find(key) {
+        let claim = match self.cache.find(key, self.earlier(at.stage)) {
             Found::Done(record) => {
                 self.cached(at);
                 return Ok(Ok(record));
@@ -146,7 +146,7 @@ impl Worker<'_> {
             Err(turn) => turn,
         };
         let making = self.execute(at, action)?;
-        let record = turn.claim.done(self.commit(making, parts)?);
+        let record = turn.claim.done(self.commit(at.step.index, making, parts)?);
         self.finished(at, turn.started, &record);
         Ok(record)
     }
@@ -164,7 +164,7 @@ impl Worker<'_> {
             draft.directory(&resolved, New::directory(owner.unwrap_or_default()))?;
         }
         draft.finish()?;
-        let record = turn.claim.done(self.commit(making, parts)?);
+        let record = turn.claim.done(self.commit(at.step.index, making, parts)?);
         self.finished(at, turn.started, &record);
         Ok(record)
     }
@@ -192,14 +192,15 @@ impl Worker<'_> {
             Ground::Layers(at.layers)
         };
         match &action.from {
-            CopyFrom::Context => {
+            CopyFrom::Context | CopyFrom::Named(_) => {
+                let root = &self.context_of(&action.from).root;
                 let sources = self.prepared(at.step.index, 0);
                 let parts = parts::copy(action, ground, sources);
                 let turn = match self.turn(at, &parts, sources)? {
                     Ok(record) => return Ok(record),
                     Err(turn) => turn,
                 };
-                self.copied(at, action, turn, (parts, &self.context.root, sources))
+                self.copied(at, action, turn, (parts, root, sources))
             }
             CopyFrom::Other(base) => {
                 let from = self.layers_of(base, at.board, at.stop)?;
@@ -234,7 +235,7 @@ impl Worker<'_> {
         };
         let sources = gather(action, place)?;
         let by_content = parts::copy(action, ground, &sources);
-        let record = match self.cache.find(by_content.key()) {
+        let record = match self.cache.find(by_content.key(), self.earlier(at.stage)) {
             Found::Done(record) => {
                 self.cached(at);
                 record
@@ -308,8 +309,11 @@ impl Worker<'_> {
             chmod: action.chmod.as_ref().map(|(_, chmod)| chmod),
             cancelled: at.stop,
         };
-        let outcome = copy::copy(&mut draft, &job)?;
+        let outcome = self.timed(at.step.index, "copy", || copy::copy(&mut draft, &job))?;
         draft.finish()?;
-        Ok((self.commit(making, parts)?, outcome.source_changed))
+        Ok((
+            self.commit(at.step.index, making, parts)?,
+            outcome.source_changed,
+        ))
     }
 }

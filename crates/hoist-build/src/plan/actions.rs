@@ -1,5 +1,6 @@
 //! RUN, COPY and ADD as actions, and the refusal of what is not there yet.
 
+use hoist_core::Platform;
 use hoist_dockerfile::{
     instruction::{
         Add, Copy, InlineFile, Mount, MountKind, Network, Program, Run, Security, Sharing,
@@ -10,11 +11,9 @@ use hoist_engine::request::NetworkMode;
 
 use super::{
     Base, CopyAction, CopyFrom, CopyOptions, MountAction, MountSource, RunAction, Variable,
-    VariableOrigin,
-    stage::{Builder, named_context},
+    VariableOrigin, stage::Builder,
 };
 use crate::{
-    config,
     error::BuildError,
     execute::{chmod::Chmod, copy},
     history,
@@ -34,7 +33,7 @@ const PROXIES: [&str; 10] = [
     "all_proxy",
 ];
 
-fn invalid(message: impl Into<String>, hint: &str) -> BuildError {
+pub(super) fn invalid(message: impl Into<String>, hint: &str) -> BuildError {
     BuildError::Invalid {
         message: message.into(),
         hints: vec![hint.to_owned()],
@@ -60,6 +59,16 @@ impl Builder<'_> {
             return Err(unsupported(
                 "RUN --device",
                 "steps see the default devices only",
+            ));
+        }
+        if !(self.inputs.can_run)(&self.platform) {
+            return Err(unsupported(
+                format!(
+                    "RUN for {} on a machine for {}",
+                    self.platform,
+                    Platform::host()
+                ),
+                "register an emulator with the kernel: apt-get install qemu-user-static binfmt-support",
             ));
         }
         let shell = self.config.shell();
@@ -89,9 +98,8 @@ impl Builder<'_> {
             working_dir: self.config.working_dir().to_owned(),
             user: self.config.config.user.clone(),
             network: self.network(run.network)?,
-            mounts: mounts
-                .map(|(mount, text)| self.mount(mount, text))
-                .collect::<Result<_, _>>()?,
+            mounts: self.mounts(mounts)?,
+            surroundings: self.inputs.surroundings.clone(),
         })
     }
 
@@ -147,57 +155,50 @@ impl Builder<'_> {
         variables
     }
 
-    fn mount(&self, mount: &Mount, text: &str) -> Result<MountAction, BuildError> {
-        let target = mount.target.as_deref();
-        let source = match mount.kind {
-            MountKind::Tmpfs => MountSource::Tmpfs { size: mount.size },
-            MountKind::Bind => MountSource::Bind {
-                from: self.from(mount.from.as_deref())?,
-                path: mount.source.clone().unwrap_or_else(|| "/".to_owned()),
-            },
-            MountKind::Cache if mount.from.is_some() || mount.source.is_some() => {
-                return Err(unsupported(
-                    "RUN --mount=type=cache with from or source",
-                    "start from an empty cache: leave from and source out",
-                ));
-            }
-            MountKind::Cache => MountSource::Cache {
-                id: mount
-                    .id
-                    .clone()
-                    .or(target.map(str::to_owned))
-                    .unwrap_or_default(),
-                sharing: mount.sharing.unwrap_or(Sharing::Shared),
-                mode: mount.mode.unwrap_or(0o755),
-                uid: mount.uid.unwrap_or(0),
-                gid: mount.gid.unwrap_or(0),
-            },
-            MountKind::Secret => {
-                return Err(unsupported(
-                    "RUN --mount=type=secret",
-                    "use the secret before the build, or give it to the container at run time",
-                ));
-            }
-            MountKind::Ssh => {
-                return Err(unsupported(
-                    "RUN --mount=type=ssh",
-                    "clone what needs the key before the build, and COPY it",
-                ));
-            }
-        };
-        let Some(target) = target else {
+    fn mounts<'b>(
+        &self,
+        mounts: impl Iterator<Item = (&'b Mount, &'b str)>,
+    ) -> Result<Vec<MountAction>, BuildError> {
+        let mut actions = Vec::new();
+        let mut sockets = 0;
+        for (mount, text) in mounts {
+            actions.push(match mount.kind {
+                MountKind::Bind => {
+                    let source = MountSource::Bind {
+                        from: self.from(mount.from.as_deref())?,
+                        path: mount.source.clone().unwrap_or_else(|| "/".to_owned()),
+                    };
+                    self.mount(mount, text, source)?
+                }
+                MountKind::Tmpfs => {
+                    self.mount(mount, text, MountSource::Tmpfs { size: mount.size })?
+                }
+                MountKind::Cache => self.mount(mount, text, cache(mount)?)?,
+                MountKind::Secret => self.secret(mount, text)?,
+                MountKind::Ssh => {
+                    sockets += 1;
+                    self.ssh(mount, text, sockets - 1)?
+                }
+            });
+        }
+        Ok(actions)
+    }
+
+    fn mount(
+        &self,
+        mount: &Mount,
+        text: &str,
+        source: MountSource,
+    ) -> Result<MountAction, BuildError> {
+        let Some(target) = &mount.target else {
             return Err(invalid(
                 format!("mount {text} has no target"),
                 "write target=/path, the place in the container",
             ));
         };
-        let target = config::absolute(self.config.working_dir(), target);
-        if target == "/" {
-            return Err(invalid("invalid mount target /", "mount below the root"));
-        }
         Ok(MountAction {
             text: text.to_owned(),
-            target,
+            target: self.target(target)?,
             read_only: mount.read_only,
             source,
         })
@@ -208,7 +209,11 @@ impl Builder<'_> {
         let Some(from) = from else {
             return Ok(CopyFrom::Context);
         };
-        Ok(CopyFrom::Other(match self.inputs.resolution.source(from) {
+        let origin = self.inputs.resolution.source(from);
+        if let Some(name) = self.inputs.image_of(&origin) {
+            return Ok(CopyFrom::Other(Base::Image(self.image(name)?)));
+        }
+        Ok(CopyFrom::Other(match origin {
             Origin::Scratch => Base::Scratch,
             Origin::Stage(number) => match self.positions.get(&number) {
                 Some(position) => Base::Stage(*position),
@@ -220,7 +225,7 @@ impl Builder<'_> {
                 }
             },
             Origin::Image(name) => Base::Image(self.image(&name)?),
-            Origin::Context(name) => return Err(named_context(&name)),
+            Origin::Context(name) => return Ok(CopyFrom::Named(name)),
         }))
     }
 
@@ -324,6 +329,23 @@ impl Builder<'_> {
         };
         Ok((action, history))
     }
+}
+
+fn cache(mount: &Mount) -> Result<MountSource, BuildError> {
+    if mount.from.is_some() || mount.source.is_some() {
+        return Err(unsupported(
+            "RUN --mount=type=cache with from or source",
+            "start from an empty cache: leave from and source out",
+        ));
+    }
+    let id = mount.id.as_ref().or(mount.target.as_ref());
+    Ok(MountSource::Cache {
+        id: id.cloned().unwrap_or_default(),
+        sharing: mount.sharing.unwrap_or(Sharing::Shared),
+        mode: mount.mode.unwrap_or(0o755),
+        uid: mount.uid.unwrap_or(0),
+        gid: mount.gid.unwrap_or(0),
+    })
 }
 
 /// What COPY and ADD have in common.

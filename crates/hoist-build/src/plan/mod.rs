@@ -6,6 +6,7 @@
 
 mod actions;
 mod stage;
+mod trusted;
 
 #[cfg(test)]
 mod tests;
@@ -21,11 +22,17 @@ use hoist_dockerfile::{
     instruction::{Sharing, parse_trigger},
     stages::{Origin, Resolution},
 };
-use hoist_engine::request::NetworkMode;
+use hoist_engine::{request::NetworkMode, step::Surroundings};
 use hoist_store::StoredImage;
 
 use crate::{
-    config::StageConfig, error::BuildError, excerpt::Listing, execute::chmod::Chmod, history::Line,
+    config::StageConfig,
+    error::BuildError,
+    excerpt::Listing,
+    execute::{Access, chmod::Chmod},
+    history::Line,
+    request::NamedContext,
+    secret::{Secret, SshAgent},
 };
 
 /// What a build does: stages, each behind those that it needs; the last one becomes the image.
@@ -49,6 +56,8 @@ pub(crate) struct StagePlan {
     pub(crate) config: StageConfig,
     /// Where its variables stand at its end, for stages that start from it.
     scope: hoist_dockerfile::expand::StageScope,
+    /// What its commands run on.
+    pub(crate) platform: Platform,
     /// Seconds since 1970 that new directories of its layers carry.
     pub(crate) time: i64,
 }
@@ -112,6 +121,7 @@ pub(crate) struct RunAction {
     pub(crate) user: String,
     pub(crate) network: NetworkMode,
     pub(crate) mounts: Vec<MountAction>,
+    pub(crate) surroundings: Surroundings,
 }
 
 /// One variable of a RUN step.
@@ -139,7 +149,7 @@ pub(crate) enum VariableOrigin {
 pub(crate) struct MountAction {
     /// As written, for the cache key.
     pub(crate) text: String,
-    /// Absolute.
+    /// Absolute; empty for a secret that is a variable only.
     pub(crate) target: String,
     pub(crate) read_only: bool,
     pub(crate) source: MountSource,
@@ -161,6 +171,19 @@ pub(crate) enum MountSource {
     },
     Tmpfs {
         size: Option<u64>,
+    },
+    /// Nothing when the build was given no secret of this id: one that is required is refused
+    /// before.
+    Secret {
+        id: String,
+        /// The variable that holds it.
+        variable: Option<String>,
+        access: Access,
+    },
+    /// The socket of an agent; nothing when the build was given none of this id.
+    Ssh {
+        id: String,
+        access: Access,
     },
 }
 
@@ -195,6 +218,8 @@ pub(crate) struct CopyOptions {
 #[derive(Debug, Clone)]
 pub(crate) enum CopyFrom {
     Context,
+    /// A directory named with `--build-context`.
+    Named(String),
     Other(Base),
 }
 
@@ -204,10 +229,34 @@ pub(crate) struct Inputs<'a> {
     pub(crate) resolution: &'a Resolution,
     pub(crate) build_args: &'a BTreeMap<String, String>,
     pub(crate) network: NetworkMode,
+    /// The secrets that the build was given.
+    pub(crate) secrets: &'a [Secret],
+    /// The agents that it was given.
+    pub(crate) agents: &'a [SshAgent],
+    /// `--build-context`.
+    pub(crate) contexts: &'a BTreeMap<String, NamedContext>,
+    /// Of RUN steps.
+    pub(crate) surroundings: &'a Surroundings,
+    /// Tells whether programs for a platform run on this machine.
+    pub(crate) can_run: &'a dyn Fn(&Platform) -> bool,
     /// The platform that was asked for; `None` for the machine's own.
     pub(crate) platform: Option<&'a Platform>,
     /// Finds an image of the store.
     pub(crate) images: &'a dyn Fn(&str) -> Result<Arc<StoredImage>, BuildError>,
+}
+
+impl Inputs<'_> {
+    /// The image that `origin` is, if it is one.
+    fn image_of<'b>(&'b self, origin: &'b Origin) -> Option<&'b str> {
+        match origin {
+            Origin::Image(name) => Some(name),
+            Origin::Context(name) => match self.contexts.get(name) {
+                Some(NamedContext::Image(reference)) => Some(reference),
+                _ => None,
+            },
+            Origin::Scratch | Origin::Stage(_) => None,
+        }
+    }
 }
 
 /// Plan the build of the target of `inputs.resolution`.
@@ -244,7 +293,7 @@ fn needed(
             .iter()
             .copied()
             .collect();
-        if let Origin::Image(name) = &resolution.stages[number].base {
+        if let Some(name) = inputs.image_of(&resolution.stages[number].base) {
             let stage = &dockerfile.stages[number];
             let image = (inputs.images)(name);
             let image = image.map_err(|error| error.at(|| inputs.listing.excerpt(stage.span)))?;
@@ -285,6 +334,27 @@ fn read_by(trigger: &str, resolution: &Resolution) -> Vec<usize> {
 }
 
 impl Plan {
+    /// The named contexts that its steps read, each perhaps several times.
+    pub(crate) fn named_contexts(&self) -> impl Iterator<Item = &str> {
+        let steps = self.stages.iter().flat_map(StagePlan::steps);
+        let reads = steps.flat_map(|step| match &step.action {
+            Action::Copy(copy) => vec![&copy.from],
+            Action::Run(run) => {
+                let sources = run.mounts.iter().map(|mount| &mount.source);
+                let binds = sources.filter_map(|source| match source {
+                    MountSource::Bind { from, .. } => Some(from),
+                    _ => None,
+                });
+                binds.collect()
+            }
+            Action::MakeDirectory { .. } => Vec::new(),
+        });
+        reads.filter_map(|from| match from {
+            CopyFrom::Named(name) => Some(name.as_str()),
+            CopyFrom::Context | CopyFrom::Other(_) => None,
+        })
+    }
+
     /// The stage that becomes the image.
     pub(crate) fn target(&self) -> &StagePlan {
         self.stages.last().expect("a Dockerfile has a stage")

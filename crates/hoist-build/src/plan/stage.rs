@@ -11,7 +11,9 @@ use hoist_dockerfile::{
 };
 use hoist_store::StoredImage;
 
-use super::{Action, Base, Entry, Inputs, Plan, StagePlan, Step};
+use super::{
+    Action, Base, CopyAction, CopyFrom, CopyOptions, Entry, Inputs, Plan, StagePlan, Step,
+};
 use crate::{
     config::StageConfig,
     error::BuildError,
@@ -39,9 +41,13 @@ pub(super) fn plan(
         plan,
         scope: start.scope,
         config: start.config,
+        platform: start.platform,
         entries: Vec::new(),
         steps: 0,
     };
+    if let Some(name) = start.directory {
+        builder.directory(name, stage.span);
+    }
     for trigger in &start.triggers {
         let instruction = parse_trigger(trigger).map_err(|found| {
             // Its places refer to the trigger's own text: the FROM that runs it is what to show.
@@ -55,7 +61,11 @@ pub(super) fn plan(
         })?;
         builder.instruction(&instruction, stage.span, true)?;
     }
-    for instruction in &stage.instructions {
+    let own = match inputs.resolution.stages[number].replaced {
+        true => &[][..],
+        false => &stage.instructions,
+    };
+    for instruction in own {
         builder.instruction(instruction, instruction.span, false)?;
     }
     Ok(StagePlan {
@@ -65,6 +75,7 @@ pub(super) fn plan(
         entries: builder.entries,
         config: builder.config,
         scope: builder.scope,
+        platform: builder.platform,
         time: start.time,
     })
 }
@@ -76,6 +87,9 @@ struct Start {
     scope: StageScope,
     /// Instructions of the base's ONBUILD.
     triggers: Vec<String>,
+    /// A named context whose files are the first layer.
+    directory: Option<String>,
+    platform: Platform,
     time: i64,
 }
 
@@ -88,8 +102,14 @@ impl Start {
     ) -> Result<Self, BuildError> {
         let resolved = &inputs.resolution.stages[stage.index];
         let at = |error: BuildError| error.at(|| inputs.listing.excerpt(stage.span));
+        if let Some(name) = inputs.image_of(&resolved.base) {
+            let image = (inputs.images)(name).map_err(at)?;
+            let asked = resolved.platform.as_deref();
+            check_platform(name, &image, asked, inputs.platform).map_err(at)?;
+            return Ok(Self::from_image(image));
+        }
         match &resolved.base {
-            Origin::Scratch => Ok(Self::with(Base::Scratch, StageConfig::from_image(None))),
+            Origin::Scratch => Ok(Self::scratch(inputs)),
             Origin::Stage(number) => {
                 let position = positions[number];
                 let base = &plan.stages[position];
@@ -98,49 +118,50 @@ impl Start {
                     scope: base.scope.clone(),
                     triggers: base.config.config.on_build.clone(),
                     time: base.time,
+                    platform: base.platform.clone(),
+                    directory: None,
                     base: Base::Stage(position),
                 })
             }
-            Origin::Image(name) => {
-                let image = (inputs.images)(name).map_err(at)?;
-                let asked = resolved.platform.as_deref();
-                check_platform(name, &image, asked, inputs.platform).map_err(at)?;
-                let triggers = image.image.config.on_build.clone();
-                let config = StageConfig::from_image(Some(&image.image));
-                let time = image_time(&image);
-                Ok(Self {
-                    triggers,
-                    time,
-                    ..Self::with(Base::Image(image), config)
-                })
-            }
-            Origin::Context(name) => Err(at(named_context(name))),
+            Origin::Context(name) | Origin::Image(name) => Ok(Self {
+                directory: Some(name.clone()),
+                ..Self::scratch(inputs)
+            }),
         }
     }
 
-    fn with(base: Base, config: StageConfig) -> Self {
-        let pairs = config
-            .config
-            .env
-            .iter()
-            .filter_map(|pair| pair.split_once('='));
-        let scope = StageScope::new(pairs.map(|(name, value)| (name.to_owned(), value.to_owned())));
+    fn from_image(image: Arc<StoredImage>) -> Self {
+        let config = StageConfig::from_image(Some(&image.image));
         Self {
-            base,
+            scope: scope(&config),
             config,
-            scope,
+            triggers: image.image.config.on_build.clone(),
+            directory: None,
+            platform: image.image.platform.clone(),
+            time: image_time(&image),
+            base: Base::Image(image),
+        }
+    }
+
+    fn scratch(inputs: &Inputs<'_>) -> Self {
+        let config = StageConfig::from_image(None);
+        Self {
+            base: Base::Scratch,
+            scope: scope(&config),
+            config,
             triggers: Vec::new(),
+            directory: None,
+            platform: inputs.platform.cloned().unwrap_or_else(Platform::host),
             time: EARLIEST,
         }
     }
 }
 
-/// `--build-context` is the only way to name one, and hoist has no such flag yet.
-pub(super) fn named_context(name: &str) -> BuildError {
-    BuildError::Unsupported {
-        what: format!("the named build context {name}"),
-        hints: Vec::new(),
-    }
+/// The variables that a stage starts with.
+fn scope(config: &StageConfig) -> StageScope {
+    let pairs = config.config.env.iter();
+    let pairs = pairs.filter_map(|pair| pair.split_once('='));
+    StageScope::new(pairs.map(|(name, value)| (name.to_owned(), value.to_owned())))
 }
 
 /// When `image` was made, as far as it is a time that files may carry.
@@ -193,6 +214,7 @@ pub(super) struct Builder<'a> {
     plan: &'a mut Plan,
     pub(super) scope: StageScope,
     pub(super) config: StageConfig,
+    pub(super) platform: Platform,
     entries: Vec<Entry>,
     steps: usize,
 }
@@ -224,15 +246,15 @@ impl Builder<'_> {
                 let mounts = mounts.collect::<Result<Vec<_>, _>>().map_err(place)?;
                 let action = self.run(run, &mounts).map_err(at)?;
                 let history = history::run(self.scope.arguments(), &action.argv);
-                self.step(instruction, span, history, Action::Run(action));
+                self.step(&instruction.original, span, history, Action::Run(action));
             }
             InstructionKind::Copy(copy) => {
                 let (action, history) = self.copy(copy).map_err(at)?;
-                self.step(instruction, span, history, Action::Copy(action));
+                self.step(&instruction.original, span, history, Action::Copy(action));
             }
             InstructionKind::Add(add) => {
                 let (action, history) = self.add(add).map_err(at)?;
-                self.step(instruction, span, history, Action::Copy(action));
+                self.step(&instruction.original, span, history, Action::Copy(action));
             }
             kind => {
                 let applied = self.config.apply(kind).map_err(|message| {
@@ -286,17 +308,34 @@ impl Builder<'_> {
         if matches!(kind, InstructionKind::Workdir(_)) && path != "/" {
             let user = self.config.config.user.clone();
             let action = Action::MakeDirectory { path, user };
-            return self.step(instruction, span, text, action);
+            return self.step(&instruction.original, span, text, action);
         }
         self.entries.push(Entry::Metadata(Line::metadata(text)));
     }
 
-    fn step(&mut self, instruction: &Instruction, span: Span, history: String, action: Action) {
+    /// The files of the named context `name`, as the first layer.
+    fn directory(&mut self, name: String, span: Span) {
+        let text = format!("COPY --from={name} / /");
+        let action = CopyAction {
+            from: CopyFrom::Named(name),
+            sources: vec!["/".to_owned()],
+            inline: Vec::new(),
+            destination: "/".to_owned(),
+            chown: None,
+            chmod: None,
+            exclude: Vec::new(),
+            options: CopyOptions::default(),
+        };
+        let history = format!("COPY / / {}", history::MARK);
+        self.step(&text, span, history, Action::Copy(action));
+    }
+
+    fn step(&mut self, text: &str, span: Span, history: String, action: Action) {
         self.plan.total += 1;
         self.entries.push(Entry::Step(Box::new(Step {
             index: self.plan.total,
             position: self.steps,
-            text: instruction.original.clone(),
+            text: text.to_owned(),
             history,
             span,
             action,

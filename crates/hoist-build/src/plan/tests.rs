@@ -77,6 +77,11 @@ fn planned(text: &str, args: &[(&str, &str)], target: Option<&str>) -> Result<Pl
         resolution: &resolution,
         build_args: &build_args,
         network: NetworkMode::Bridge,
+        secrets: &[],
+        contexts: &BTreeMap::new(),
+        surroundings: &Surroundings::default(),
+        can_run: &|_| true,
+        agents: &[],
         platform: None,
         images: &images,
     };
@@ -91,6 +96,7 @@ fn shown(plan: &Plan) -> String {
         Base::Image(_) => "image".to_owned(),
     };
     let from = |from: &CopyFrom| match from {
+        CopyFrom::Named(name) => format!("context {name}"),
         CopyFrom::Context => "context".to_owned(),
         CopyFrom::Other(other) => base(other),
     };
@@ -184,7 +190,7 @@ fn what_cannot_be_done_is_refused_with_its_line() {
         "ADD --checksum=sha256:0 a /",
         "COPY --chmod=rwx a /",
         "RUN --security=insecure x",
-        "RUN --mount=type=ssh x",
+        "RUN --mount=type=ssh,required x",
         "RUN --mount=type=cache x",
         "RUN --mount=type=tmpfs,target=/ x",
         "RUN --mount=type=cache,target=/c,from=base x",
@@ -204,7 +210,7 @@ fn what_cannot_be_done_is_refused_with_its_line() {
     Dockerfile:3: ADD --checksum is not supported yet
     Dockerfile:3: invalid chmod parameter: 'rwx'. it should be octal string and between 0 and 07777
     Dockerfile:3: RUN --security=insecure is not supported yet
-    Dockerfile:3: RUN --mount=type=ssh is not supported yet
+    Dockerfile:3: the build was given no SSH agent "default"
     Dockerfile:3: mount type=cache has no target
     Dockerfile:3: invalid mount target /
     Dockerfile:3: RUN --mount=type=cache with from or source is not supported yet

@@ -2,6 +2,7 @@
 
 use std::{
     fs,
+    net::Ipv4Addr,
     os::fd::{AsFd, BorrowedFd},
     path::{Path, PathBuf},
 };
@@ -78,6 +79,9 @@ fn carry_out(
         env.push(format!("HOME={}", user.home));
     }
     let mut mounts = defaults::mounts();
+    if let Some(bytes) = step.surroundings.shm_size {
+        resize_shm(&mut mounts, bytes);
+    }
     mounts.extend(files);
     mounts.extend(step.mounts.iter().cloned());
     let stubs = Stubs::before(engine, &step.layers, &mounts)?;
@@ -89,6 +93,7 @@ fn carry_out(
             env,
             cwd: step.working_dir.clone(),
             capabilities: Some(capabilities(user.uid)),
+            rlimits: step.surroundings.rlimits.clone(),
             ..Process::default()
         },
         hostname: if network == NetworkMode::Host {
@@ -189,14 +194,19 @@ fn write_files(
     network: NetworkMode,
 ) -> Result<Vec<Mount>, EngineError> {
     let directory = engine.step_dir(id);
+    let extra = extra_hosts(engine, step, network)?;
     let files = if network == NetworkMode::Host {
+        let mut hosts = host_files::read("/etc/hosts")?;
+        for (name, address) in &extra {
+            hosts.push_str(&format!("{address}\t{name}\n"));
+        }
         [
-            ("hosts", host_files::read("/etc/hosts")?),
+            ("hosts", hosts),
             ("resolv.conf", host_files::read("/etc/resolv.conf")?),
         ]
     } else {
         [
-            ("hosts", hosts_file(&step.hostname, None, None, &[])),
+            ("hosts", hosts_file(&step.hostname, None, None, &extra)),
             ("resolv.conf", host_files::container_resolv_conf()?),
         ]
     };
@@ -206,6 +216,35 @@ fn write_files(
         Ok(bind(path, &Path::new("/etc").join(name)))
     };
     files.into_iter().map(mount).collect()
+}
+
+/// The further lines of `/etc/hosts`, `host-gateway` replaced by what it stands for.
+fn extra_hosts(
+    engine: &Engine,
+    step: &Step,
+    network: NetworkMode,
+) -> Result<Vec<(String, String)>, EngineError> {
+    let mut extra = step.surroundings.extra_hosts.clone();
+    for (_, address) in &mut extra {
+        if address == "host-gateway" {
+            *address = match network {
+                NetworkMode::Bridge => engine.networks().default_bridge()?.gateway.to_string(),
+                _ => Ipv4Addr::LOCALHOST.to_string(),
+            };
+        }
+    }
+    Ok(extra)
+}
+
+/// Give `/dev/shm` another size.
+fn resize_shm(mounts: &mut [Mount], bytes: u64) {
+    let shm = mounts
+        .iter_mut()
+        .filter(|mount| mount.destination == Path::new("/dev/shm"));
+    for mount in shm {
+        mount.options.retain(|option| !option.starts_with("size="));
+        mount.options.push(format!("size={bytes}"));
+    }
 }
 
 fn bind(source: PathBuf, destination: &Path) -> Mount {

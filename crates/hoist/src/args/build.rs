@@ -1,5 +1,11 @@
 //! The flags of `build`.
 
+pub(crate) mod inputs;
+pub(crate) mod output;
+pub(crate) mod report;
+pub(crate) mod surroundings;
+pub(crate) mod trust;
+
 use std::path::PathBuf;
 
 use hoist_core::Reference;
@@ -36,10 +42,24 @@ pub(crate) struct BuildFlags {
     pub(crate) platform: Option<hoist_core::Platform>,
     #[command(flatten)]
     pub(crate) method: CallFlags,
+    #[command(flatten)]
+    pub(crate) inputs: inputs::InputFlags,
+    #[command(flatten)]
+    pub(crate) report: report::ReportFlags,
+    #[command(flatten)]
+    pub(crate) output: output::OutputFlags,
+    #[command(flatten)]
+    pub(crate) surroundings: surroundings::SurroundingsFlags,
+    #[command(flatten)]
+    pub(crate) trust: trust::TrustFlags,
     /// Write the image ID to the file
     #[arg(long, value_name = "file")]
     pub(crate) iidfile: Option<PathBuf>,
-    /// Set type of progress output ("auto", "tty", "plain", "quiet")
+    /// Write what the build made to the file, as JSON
+    #[arg(long, value_name = "file")]
+    pub(crate) metadata_file: Option<PathBuf>,
+    /// Set type of progress output ("auto", "tty", "plain", "quiet",
+    /// "rawjson")
     #[arg(long, value_name = "string", value_parser = value::progress)]
     pub(crate) progress: Option<crate::ui::progress::Style>,
     /// Suppress the build output and print image ID on success

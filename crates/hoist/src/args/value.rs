@@ -221,8 +221,9 @@ pub(crate) fn progress(text: &str) -> Result<Style, String> {
         "tty" => Ok(Style::Terminal),
         "plain" => Ok(Style::Plain),
         "quiet" | "none" => Ok(Style::Quiet),
+        "rawjson" => Ok(Style::RawJson),
         _ => Err(format!(
-            "unknown progress mode {text:?}: write auto, tty, plain or quiet"
+            "unknown progress mode {text:?}: write auto, tty, plain, quiet or rawjson"
         )),
     }
 }

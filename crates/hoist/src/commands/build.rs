@@ -1,8 +1,14 @@
 //! `build`: an image from a Dockerfile.
 
+pub(super) mod inputs;
+mod metadata;
+mod output;
+mod report;
+mod trust;
+
 use std::{
-    io::{self, Read as _},
-    path::{Path, PathBuf},
+    io,
+    path::Path,
     process::ExitCode,
     sync::{
         Arc,
@@ -12,8 +18,10 @@ use std::{
 
 use hoist_build::{BuildError, BuildRequest};
 use hoist_core::{Kind, signal::Signal};
+use hoist_engine::Engine;
 use hoist_sys::signal::{self, Mask, SignalFd};
 
+use self::inputs::Context;
 use super::{check, request};
 use crate::{
     args::build::BuildFlags,
@@ -52,24 +60,41 @@ pub(crate) fn build(
     } else {
         flags.progress.unwrap_or_default()
     };
-    let request = from_flags(flags, &words[0])?;
+    output::check(flags)?;
+    let mut engine = None;
+    let request = from_flags(call, &mut engine, flags, &words[0])?;
     if let Some(format) = flags.method.check() {
         return check::in_place_of_build(&request.build, format);
     }
-    let engine = call.working_engine()?;
+    let engine = match engine {
+        Some(engine) => engine,
+        None => call.working_engine()?,
+    };
     let cancelled = cancel_on_signals()?;
     let progress = Progress::new(style);
+    let record = report::Record::default();
     let built = hoist_build::build(
         &engine,
         &request.build,
-        &|event| progress.event(&event),
+        &|event| {
+            record.note(&event);
+            progress.event(&event);
+        },
         &cancelled,
     );
     drop(progress);
+    report::explain(&record, flags, built.as_ref().ok())?;
     let built = built.map_err(|error| explain(&error, style))?;
+    if style != Style::Quiet && style != Style::RawJson {
+        report::sizes(&engine, &built);
+    }
+    output::write(&engine, flags, &built, &cancelled)?;
     if let Some(path) = &flags.iidfile {
         std::fs::write(path, built.id.to_string())
             .map_err(|error| CliError::file("write the image ID to", path, &error))?;
+    }
+    if let Some(path) = &flags.metadata_file {
+        metadata::write(path, &built, &flags.tag)?;
     }
     if flags.quiet {
         ui::line(&built.id.to_string())?;
@@ -77,56 +102,63 @@ pub(crate) fn build(
     Ok(ExitCode::SUCCESS)
 }
 
-/// A build request, and the empty context that it may need.
+/// A build request, and what the context needs to last as long.
 struct Request {
     build: BuildRequest,
-    _empty: Option<EmptyContext>,
+    _context: Context,
 }
 
-fn from_flags(flags: &BuildFlags, path: &str) -> Result<Request, CliError> {
-    let (context, empty) = match path {
-        "-" => {
-            let empty = EmptyContext::make()?;
-            (empty.0.clone(), Some(empty))
-        }
-        url if ["http://", "https://", "git://", "git@"]
-            .iter()
-            .any(|start| url.starts_with(start)) =>
-        {
-            return Err(CliError::of(
-                Kind::Unsupported,
-                format!("cannot build from {url}: this version builds directories only"),
-            )
-            .hint("clone or download it first, then: hoist build DIRECTORY"));
-        }
-        path => (PathBuf::from(path), None),
-    };
-    let from_stdin = path == "-" || flags.file.as_deref() == Some(Path::new("-"));
-    if path == "-" && flags.file.as_deref() == Some(Path::new("-")) {
+/// What the flags ask for. `engine` is made when the context needs one.
+fn from_flags(
+    call: &Call<'_>,
+    engine: &mut Option<Engine>,
+    flags: &BuildFlags,
+    path: &str,
+) -> Result<Request, CliError> {
+    let reads_dockerfile = flags.file.as_deref() == Some(Path::new("-"));
+    if path == "-" && reads_dockerfile {
         return Err(CliError::invalid(
             "invalid argument: can't use stdin for both build context and dockerfile",
         ));
     }
+    let context = Context::find(call, engine, path)?;
+    let dockerfile_text = match &context {
+        Context::Dockerfile { text, .. } => Some(text.clone()),
+        _ if reads_dockerfile => Some(inputs::read_stdin()?),
+        _ => None,
+    };
     let build_args = flags.build_arg.iter().map(|flag| argument(flag));
     let build = BuildRequest {
-        context,
-        dockerfile: flags.file.clone().filter(|_| !from_stdin),
-        dockerfile_text: if from_stdin {
-            Some(read_stdin()?)
+        context: context.path().to_owned(),
+        context_label: context.label(),
+        contexts: flags.inputs.build_context.iter().cloned().collect(),
+        dockerfile: flags.file.clone().filter(|_| dockerfile_text.is_none()),
+        dockerfile_text,
+        tags: if flags.output.keeps_names() {
+            flags
+                .tag
+                .iter()
+                .chain(flags.output.names())
+                .cloned()
+                .collect()
         } else {
-            None
+            Vec::new()
         },
-        tags: flags.tag.clone(),
         build_args: build_args.collect(),
         target: flags.target.clone(),
         labels: request::labels(&[], &flags.label)?,
         no_cache: flags.no_cache,
+        uncached_stages: flags.inputs.uncached_stages(),
+        surroundings: flags.surroundings.surroundings(),
         network: flags.network.unwrap_or_default(),
         platform: flags.platform.clone(),
+        secrets: trust::secrets(&flags.trust.secret)?,
+        agents: trust::agents(&flags.trust.ssh)?,
+        allowed_secrets: flags.trust.allow_secret_in_layer.clone(),
     };
     Ok(Request {
         build,
-        _empty: empty,
+        _context: context,
     })
 }
 
@@ -135,32 +167,6 @@ pub(super) fn argument(flag: &str) -> (String, Option<String>) {
     match flag.split_once('=') {
         Some((name, value)) => (name.to_owned(), Some(value.to_owned())),
         None => (flag.to_owned(), settings::variable(flag)),
-    }
-}
-
-/// A Dockerfile from standard input.
-pub(super) fn read_stdin() -> Result<String, CliError> {
-    let mut text = String::new();
-    io::stdin().read_to_string(&mut text).map_err(|error| {
-        CliError::invalid(format!("failed to read dockerfile from STDIN: {error}"))
-    })?;
-    Ok(text)
-}
-
-/// The context of `build -`: a directory with nothing in it, gone afterwards.
-struct EmptyContext(PathBuf);
-
-impl EmptyContext {
-    fn make() -> Result<Self, CliError> {
-        let path = std::env::temp_dir().join(format!("hoist-empty-context-{}", std::process::id()));
-        std::fs::create_dir(&path).map_err(|error| CliError::file("make", &path, &error))?;
-        Ok(Self(path))
-    }
-}
-
-impl Drop for EmptyContext {
-    fn drop(&mut self) {
-        drop(std::fs::remove_dir(&self.0));
     }
 }
 

@@ -123,7 +123,7 @@ fn request(flags: &CheckFlags, path: &str) -> Result<BuildRequest, CliError> {
     Ok(BuildRequest {
         context: PathBuf::from(path),
         dockerfile: flags.file.clone().filter(|_| !from_stdin),
-        dockerfile_text: from_stdin.then(build::read_stdin).transpose()?,
+        dockerfile_text: from_stdin.then(build::inputs::read_stdin).transpose()?,
         build_args: build_args.collect(),
         target: flags.target.clone(),
         platform: flags.platform.clone(),

@@ -1,8 +1,8 @@
 //! The table of commands: names, nouns, usage lines, and the function behind each.
 
 use super::{
-    build, check, create, df, exec, history, images, import, info, inspect, kill, logs, prune, ps,
-    restart, rm, rmi, run, start, stop, tag, version,
+    build, builder, check, create, df, exec, history, images, import, info, inspect, kill, logs,
+    prune, ps, restart, rm, rmi, run, start, stop, tag, version,
 };
 use crate::cli::{Command, Words};
 
@@ -67,6 +67,15 @@ pub(crate) static SECTIONS: &[(&str, &[Entry])] = &[
 
 /// The nouns.
 pub(crate) static GROUPS: &[Group] = &[
+    Group {
+        name: "builder",
+        about: "Manage builds",
+        entries: &[
+            entry("build", &BUILD),
+            entry("du", &BUILDER_DU),
+            entry("prune", &BUILDER_PRUNE),
+        ],
+    },
     Group {
         name: "container",
         about: "Manage containers",
@@ -321,6 +330,18 @@ pub(super) static TAG: Command = Command {
 pub(super) static DF: Command = Command {
     about: "Show disk usage",
     run: |call, argv| call.with(argv, df::disk_usage),
+    ..PLAIN
+};
+
+pub(super) static BUILDER_DU: Command = Command {
+    about: "Show what the build cache holds",
+    run: |call, argv| call.with(argv, builder::disk_usage),
+    ..PLAIN
+};
+
+pub(super) static BUILDER_PRUNE: Command = Command {
+    about: "Remove build cache",
+    run: |call, argv| call.with(argv, builder::prune),
     ..PLAIN
 };
 

@@ -24,6 +24,8 @@ pub(crate) enum Style {
     Terminal,
     /// Lines that are only ever appended, in BuildKit's plain form.
     Plain,
+    /// Each event as a line of JSON.
+    RawJson,
     /// Nothing.
     Quiet,
 }
@@ -64,10 +66,11 @@ impl Progress {
         let live = match style {
             Style::Auto => terminal::stderr_is_terminal() && !settings::dumb_terminal(),
             Style::Terminal => true,
-            Style::Plain | Style::Quiet => false,
+            Style::Plain | Style::RawJson | Style::Quiet => false,
         };
         let renderer: Box<dyn Render> = match style {
             Style::Quiet => Box::new(Silent),
+            Style::RawJson => Box::new(RawJson),
             _ if live => Box::new(Live::new(terminal::columns(), settings::colour())),
             _ => Box::new(Plain::default()),
         };
@@ -128,6 +131,17 @@ struct Silent;
 impl Render for Silent {
     fn event(&mut self, _: &BuildEvent) -> String {
         String::new()
+    }
+}
+
+/// `--progress rawjson`.
+struct RawJson;
+
+impl Render for RawJson {
+    fn event(&mut self, event: &BuildEvent) -> String {
+        let mut line = serde_json::to_string(event).unwrap_or_default();
+        line.push('\n');
+        line
     }
 }
 

@@ -204,7 +204,9 @@ impl Render for Live {
                 }
                 text
             }
-            BuildEvent::StageStarted { .. } | BuildEvent::Exporting { .. } => String::new(),
+            BuildEvent::StageStarted { .. }
+            | BuildEvent::PartFinished { .. }
+            | BuildEvent::Exporting { .. } => String::new(),
         };
         self.draw(&finished)
     }

@@ -157,7 +157,7 @@ impl Render for Plain {
                 let number = self.last;
                 self.about(number, &lines)
             }
-            BuildEvent::StageStarted { .. } => String::new(),
+            BuildEvent::StageStarted { .. } | BuildEvent::PartFinished { .. } => String::new(),
         }
     }
 

@@ -1,0 +1,133 @@
+//! A context that comes as an archive (`build -`): unpacked into a directory of its own.
+
+use std::{
+    io::{self, Read},
+    path::{Path, PathBuf},
+    sync::atomic::AtomicBool,
+};
+
+use hoist_engine::Engine;
+use hoist_store::LayerDraft;
+use rustix::fs::OFlags;
+
+use super::DOCKERFILES;
+use crate::{
+    error::BuildError,
+    execute::{
+        archive::{self, Sort},
+        draft::Draft,
+        open_directory,
+    },
+    tree::{Ownership, Root},
+};
+
+/// The context's archive while it is unpacked.
+const ARCHIVE: &str = "context.tar";
+
+/// Time of directories that the archive has no member for: as of new directories in images.
+const EARLIEST: i64 = 315_532_800;
+
+/// A context that was unpacked; gone with the value.
+#[derive(Debug)]
+pub struct UnpackedContext {
+    draft: LayerDraft,
+}
+
+impl UnpackedContext {
+    /// Its directory.
+    #[must_use]
+    pub fn path(&self) -> &Path {
+        self.draft.path()
+    }
+}
+
+/// True when `start`, the first 512 bytes of something, are those of a tar archive, compressed or
+/// not; otherwise it is a Dockerfile.
+#[must_use]
+pub fn is_archive(start: &[u8]) -> bool {
+    let compressed: [&[u8]; 4] = [
+        &[0x1f, 0x8b],
+        b"BZh",
+        b"\xfd7zXZ\0",
+        &[0x28, 0xb5, 0x2f, 0xfd],
+    ];
+    compressed.iter().any(|magic| start.starts_with(magic)) || archive::is_tar(start)
+}
+
+/// Unpack the tar archive (plain or gzip) that `reader` gives, to build from it.
+///
+/// # Errors
+/// [`BuildError::Archive`] for one that is damaged or leads out of the directory,
+/// [`BuildError::Unsupported`] for other compressions. Nothing is left behind.
+pub fn unpack_context(
+    engine: &Engine,
+    mut reader: impl Read,
+) -> Result<UnpackedContext, BuildError> {
+    let draft = engine.store().begin_layer()?;
+    let path = draft.work().join(ARCHIVE);
+    let failed = |source| BuildError::Io {
+        action: "write",
+        path: path.clone(),
+        source,
+    };
+    let mut file = std::fs::File::create(&path).map_err(failed)?;
+    io::copy(&mut reader, &mut file).map_err(failed)?;
+    drop(file);
+    let work = Root::new(
+        open_directory(draft.work())?,
+        PathBuf::from("-"),
+        Ownership::Root,
+    );
+    let name = Path::new(ARCHIVE);
+    match archive::sort(&work, name)? {
+        Sort::Archive => {}
+        Sort::Plain => {
+            return Err(BuildError::Archive {
+                path: PathBuf::from("-"),
+                problem: "it is no tar archive".to_owned(),
+            });
+        }
+        Sort::Unreadable(compression) => {
+            return Err(BuildError::Unsupported {
+                what: format!("a context in a {compression} archive"),
+                hints: vec!["compress it with gzip, or not at all".to_owned()],
+            });
+        }
+    }
+    let mut target = Draft::new(open_directory(draft.path())?, None, EARLIEST)?;
+    let root = target.resolve(Path::new("/"))?;
+    let never = AtomicBool::new(false);
+    archive::extract(&mut target, &work, name, &root, None, &never)?;
+    target.finish()?;
+    std::fs::remove_file(&path).map_err(failed)?;
+    Ok(UnpackedContext { draft })
+}
+
+/// The Dockerfile of an unpacked context, whose links do not lead out of it, and where it lies.
+pub(crate) fn read_dockerfile(
+    context: &Path,
+    named: Option<&Path>,
+) -> Result<(Vec<u8>, PathBuf), BuildError> {
+    let root = Root::new(open_directory(context)?, PathBuf::new(), Ownership::Root);
+    let usual = DOCKERFILES.map(Path::new);
+    let names = match &named {
+        Some(named) => std::slice::from_ref(named),
+        None => &usual[..],
+    };
+    let mut found = names.iter().map(|name| (name, root.follow(name)));
+    let (name, real) = found
+        .find(|(_, real)| real.is_ok())
+        .unwrap_or_else(|| (&names[0], Err(rustix::io::Errno::NOENT)));
+    let read = || {
+        let fd = root.open(&real?, OFlags::RDONLY | OFlags::NONBLOCK)?;
+        let mut bytes = Vec::new();
+        std::fs::File::from(fd).read_to_end(&mut bytes)?;
+        Ok(bytes)
+    };
+    let bytes = read().map_err(|source: io::Error| BuildError::Dockerfile {
+        path: (*name).to_owned(),
+        similar: Vec::new(),
+        source,
+    })?;
+    Ok((bytes, context.join(name)))
+}

@@ -1,0 +1,85 @@
+//! Images out of the store: as a directory, as the archive of their files, as OCI and Docker
+//! archives. The same image gives the same bytes.
+
+mod archive;
+mod layout;
+
+use std::{
+    io::Write,
+    path::{Path, PathBuf},
+    sync::atomic::AtomicBool,
+};
+
+use hoist_core::Digest;
+use hoist_engine::Engine;
+use hoist_store::write_tree;
+use rustix::fs::OFlags;
+
+pub use layout::{ImageArchive, write_image_archive};
+
+use crate::{
+    error::BuildError,
+    execute::{
+        copy::{self, Item, Job},
+        draft::Draft,
+        open_directory,
+    },
+    tree::{Ownership, Root, filter::Filter, walk},
+};
+
+/// Time of the directory itself, which no layer has an entry for.
+const EARLIEST: i64 = 315_532_800;
+
+/// Write the files of an image into the directory `destination`, which is made if it is not there:
+/// all of them belong to whoever runs this. What is there already stays, unless the image has a
+/// file in its place.
+///
+/// # Errors
+/// [`BuildError::Io`] for what cannot be written, with the path; [`BuildError::Cancelled`].
+pub fn write_directory(
+    engine: &Engine,
+    image: &Digest,
+    destination: &Path,
+    cancelled: &AtomicBool,
+) -> Result<(), BuildError> {
+    std::fs::create_dir_all(destination).map_err(|source| BuildError::Io {
+        action: "make",
+        path: destination.to_owned(),
+        source,
+    })?;
+    let layers = engine.store().image(image)?.image.rootfs.diff_ids;
+    let view = engine.merged_view(&layers)?;
+    let root = Root::new(view, PathBuf::from("/"), Ownership::Root);
+    let start = Path::new("");
+    let entries = walk(&root, start, &Filter::ignoring(None))?;
+    let mut draft = Draft::new(open_directory(destination)?, None, EARLIEST)?;
+    let job = Job {
+        items: vec![Item::Tree {
+            root: &root,
+            name: start,
+            start,
+            entries: &entries,
+        }],
+        destination: "/",
+        owner: None,
+        chmod: None,
+        cancelled,
+    };
+    copy::copy(&mut draft, &job)?;
+    draft.finish()
+}
+
+/// Write the files of an image, all layers as one tree, as a tar archive.
+///
+/// # Errors
+/// The store's about files that cannot be read or `output` that fails.
+pub fn write_files(engine: &Engine, image: &Digest, output: impl Write) -> Result<(), BuildError> {
+    let layers = engine.store().image(image)?.image.rootfs.diff_ids;
+    let view = engine.merged_view(&layers)?;
+    let name = Path::new("/");
+    let root = Root::new(view, name.to_owned(), Ownership::Kept);
+    let readable = root
+        .open(Path::new(""), OFlags::RDONLY | OFlags::DIRECTORY)
+        .map_err(|errno| BuildError::io("open", name, errno))?;
+    Ok(write_tree(readable, name, output)?)
+}
