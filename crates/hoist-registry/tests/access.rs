@@ -1,4 +1,5 @@
 //! Who gets to know the user's credentials, and who does not.
+#![expect(clippy::unwrap_used, reason = "a failed call is a failed test")]
 
 mod support;
 
@@ -379,7 +380,7 @@ fn the_next_page_of_tags_stays_with_the_registry() {
             br#"{"name":"a","tags":["a","b"]}"#,
         ),
         "/v2/a/tags/list?n=1000&last=b" => {
-            exchange.reply(200, &[], br#"{"name":"a","tags":["c"]}"#)
+            exchange.reply(200, &[], br#"{"name":"a","tags":["c"]}"#);
         }
         "/v2/empty/tags/list?n=1000" => exchange.reply(200, &[], br#"{"name":"a","tags":null}"#),
         _ => exchange.reply(200, &[("Link", &away)], br#"{"tags":["x"]}"#),

@@ -1,4 +1,5 @@
 //! Pulling from registries that cut, stall, lie and redirect.
+#![expect(clippy::unwrap_used, reason = "a failed call is a failed test")]
 
 mod support;
 
@@ -373,7 +374,7 @@ fn a_raised_flag_ends_the_waiting() {
     let flag = Arc::clone(&cancelled);
     options.cancelled = cancelled;
     options.events = Some(Arc::new(move |_: &RegistryEvent| {
-        flag.store(true, Ordering::SeqCst)
+        flag.store(true, Ordering::SeqCst);
     }));
     let registry = Registry::new(options).unwrap();
     let error = registry

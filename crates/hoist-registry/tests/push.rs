@@ -1,4 +1,5 @@
 //! Pushing to registries that have things, mount things, cut and mislead.
+#![expect(clippy::unwrap_used, reason = "a failed call is a failed test")]
 
 mod support;
 

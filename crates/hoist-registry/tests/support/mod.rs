@@ -1,5 +1,6 @@
 //! What the tests share: a registry that plays a script, real ones, and clients for them.
 #![allow(dead_code, reason = "each test binary uses some of it")]
+#![expect(clippy::unwrap_used, reason = "a failed call is a failed test")]
 
 pub(crate) mod debian;
 pub(crate) mod scripted;

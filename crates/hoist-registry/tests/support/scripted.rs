@@ -262,3 +262,11 @@ impl Drop for Scripted {
         }
     }
 }
+
+impl Exchange {
+    /// Both directions of the connection, for what is no exchange of HTTP any more.
+    pub(crate) fn streams(&mut self) -> (&mut impl Read, TcpStream) {
+        let writer = self.reader.get_ref().try_clone().unwrap();
+        (&mut self.reader, writer)
+    }
+}
