@@ -244,9 +244,6 @@ impl BlobReader {
             return Ok(());
         }
         let registry = self.registry.clone();
-        if failure.status() == Some(401) {
-            registry.forget_access(&endpoint);
-        }
         let mut attempts = Attempts::after(registry.options(), self.attempts);
         attempts
             .again(failure)

@@ -95,25 +95,22 @@ impl Endpoint {
         if let Some(https) = *known {
             return Ok(https);
         }
-        let mut secure_failure = None;
-        for (scheme, https) in [("https", true), ("http", false)] {
+        let ask = |scheme| {
             let uri = address(scheme, &self.authority, "")?;
-            match wire.exchange(options, &mut Request::new(Method::GET, uri), None) {
-                Err(error @ RegistryError::Connection { .. }) if https => {
-                    secure_failure = Some(error);
-                }
-                Err(error) => {
-                    // Where there is TLS, and it fails, plain text fails with nothing to learn.
-                    let tls = secure_failure.filter(speaks_tls);
-                    return Err(tls.unwrap_or(error));
-                }
-                Ok(_) => {
-                    *known = Some(https);
-                    return Ok(https);
-                }
-            }
-        }
-        unreachable!("the second attempt returns")
+            wire.exchange(options, &mut Request::new(Method::GET, uri), None)
+        };
+        let https = match ask("https") {
+            Ok(_) => true,
+            Err(error @ RegistryError::Connection { .. }) => match ask("http") {
+                Ok(_) => false,
+                // Where there is TLS, and it fails, plain text fails with nothing to learn.
+                Err(_) if speaks_tls(&error) => return Err(error),
+                Err(error) => return Err(error),
+            },
+            Err(error) => return Err(error),
+        };
+        *known = Some(https);
+        Ok(https)
     }
 
     /// The origin of the server, once it is known.

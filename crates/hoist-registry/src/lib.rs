@@ -59,3 +59,13 @@ pub use registry::Registry;
 pub use resolve::Resolved;
 pub use search::SearchResult;
 pub use upload::Pushed;
+
+/// Layers are fetched by several threads.
+const _: () = {
+    const fn crosses_threads<T: Send>() {}
+    const fn is_shared<T: Send + Sync>() {}
+    crosses_threads::<BlobReader>();
+    crosses_threads::<LayerReader<BlobReader>>();
+    is_shared::<Registry>();
+    is_shared::<RegistryError>();
+};
