@@ -1,1 +1,40 @@
-//! placeholder
+//! Dockerfile to image: floor 3 of the house.
+//!
+//! [`build`] reads a Dockerfile ([`hoist_dockerfile`]), plans what the target needs, finds what
+//! earlier builds have left, does the rest through the engine ([`hoist_engine::Engine::run_step`])
+//! and puts the image into the store. [`import`] makes an image of an archive.
+//!
+//! The way of a build: text → `plan` (pure data; everything that can be refused is refused here)
+//! → `sources` (what the context holds, with digests) → `schedule` (stages side by side) →
+//! `execute` (each step: key, cache, work, layer) → `export`. A cache key (`key`, `parts`) is a
+//! record of named parts, so that `explain` can say which of them changed.
+//!
+//! The builder never prints, never reads the environment, never touches a mount table, and leaves
+//! nothing half-made behind: a layer exists when it is complete, a record when its layer does.
+#![forbid(unsafe_code)]
+
+mod build;
+mod cache;
+mod config;
+mod context;
+mod error;
+mod excerpt;
+mod execute;
+mod explain;
+mod export;
+mod history;
+mod import;
+mod key;
+mod mistakes;
+mod parts;
+mod plan;
+mod request;
+mod schedule;
+mod sources;
+mod tree;
+
+pub use build::build;
+pub use cache::{Prune, cached_layers, prune_cache};
+pub use error::BuildError;
+pub use import::import;
+pub use request::{BuildRequest, Built, BuiltLayer, ImportRequest};

@@ -30,6 +30,7 @@ pub struct Diagnostic {
     /// A stable name: `kebab-case` for syntax, Docker's rule names (`StageNameCasing`) for checks.
     pub code: &'static str,
     /// What is wrong, as a fragment without a final period; Docker's words where Docker has them.
+    /// Control characters of the file are not in it.
     pub message: String,
     /// Where.
     pub span: Span,
@@ -44,7 +45,7 @@ impl Diagnostic {
         Self {
             severity: Severity::Error,
             code,
-            message: message.into(),
+            message: printable(&message.into()),
             span,
             help: None,
         }
@@ -62,9 +63,24 @@ impl Diagnostic {
     /// The same finding with advice.
     #[must_use]
     pub fn with_help(mut self, help: impl Into<String>) -> Self {
-        self.help = Some(help.into());
+        let help: String = help.into();
+        let lines: Vec<String> = help.lines().map(printable).collect();
+        self.help = Some(lines.join("\n"));
         self
     }
+}
+
+/// `text` with U+FFFD for the control characters that a quoted part of a file may bring along:
+/// messages end up on terminals.
+pub(crate) fn printable(text: &str) -> String {
+    let replace = |c: char| {
+        if c.is_control() && c != '\t' {
+            char::REPLACEMENT_CHARACTER
+        } else {
+            c
+        }
+    };
+    text.chars().map(replace).collect()
 }
 
 impl fmt::Display for Diagnostic {

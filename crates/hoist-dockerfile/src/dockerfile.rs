@@ -8,7 +8,7 @@ use crate::syntax::directive::Directives;
 use crate::syntax::heredoc::{self, Heredoc};
 use crate::syntax::line::{LogicalLine, Reader};
 
-/// After so many errors the rest of the file is not looked at.
+/// So many errors are reported; then the rest of the file is not looked at.
 const MAX_ERRORS: usize = 20;
 
 /// A parsed Dockerfile.
@@ -100,7 +100,8 @@ pub fn parse(text: &str) -> Result<Dockerfile, Vec<Diagnostic>> {
     if let Some(error) = foreign_frontend(&directives) {
         parser.errors.insert(0, error);
     }
-    let (errors, mut warnings) = (parser.errors, parser.warnings);
+    let (mut errors, mut warnings) = (parser.errors, parser.warnings);
+    errors.truncate(MAX_ERRORS);
     if !errors.is_empty() {
         return Err(errors);
     }

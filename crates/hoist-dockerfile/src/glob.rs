@@ -140,6 +140,23 @@ impl Pattern {
             .is_some_and(|states| states[self.tokens.len()])
     }
 
+    /// For the directories on the way to `path`, from the top, and for `path` itself: whether it
+    /// matches. One pass, however deep the path.
+    pub(crate) fn matches_on_the_way(&self, path: &[u8]) -> Vec<bool> {
+        let count = self.tokens.len();
+        let mut found = Vec::new();
+        let mut states = self.start();
+        let mut next = states.clone();
+        for c in chars(path) {
+            if c == '/' {
+                found.push(states[count]);
+            }
+            self.step(c, &mut states, &mut next);
+        }
+        found.push(states[count]);
+        found
+    }
+
     /// Whether something below the directory `path` may match.
     #[must_use]
     pub fn may_match_below(&self, path: impl AsRef<[u8]>) -> bool {
@@ -150,25 +167,36 @@ impl Pattern {
 
     /// The states after `text`; `None` if nothing that starts so can match.
     fn run(&self, text: impl Iterator<Item = char>) -> Option<Vec<bool>> {
-        let count = self.tokens.len();
-        let mut states = vec![false; count + 1];
+        let mut states = self.start();
         let mut next = states.clone();
-        states[0] = true;
-        self.close(&mut states);
         for c in text {
-            next.fill(false);
-            for index in (0..count).filter(|index| states[*index]) {
-                let (stays, passes) = self.tokens[index].step(c);
-                next[index] |= stays;
-                next[index + 1] |= passes;
-            }
-            self.close(&mut next);
-            std::mem::swap(&mut states, &mut next);
+            self.step(c, &mut states, &mut next);
             if !states.contains(&true) {
                 return None;
             }
         }
         Some(states)
+    }
+
+    /// The states before the first character: for each token, whether it may come next; the last
+    /// one stands for a complete match.
+    fn start(&self) -> Vec<bool> {
+        let mut states = vec![false; self.tokens.len() + 1];
+        states[0] = true;
+        self.close(&mut states);
+        states
+    }
+
+    /// Eats one character; `next` is scratch space.
+    fn step(&self, c: char, states: &mut Vec<bool>, next: &mut Vec<bool>) {
+        next.fill(false);
+        for index in (0..self.tokens.len()).filter(|index| states[*index]) {
+            let (stays, passes) = self.tokens[index].step(c);
+            next[index] |= stays;
+            next[index + 1] |= passes;
+        }
+        self.close(next);
+        std::mem::swap(states, next);
     }
 
     /// Follows what needs no character.

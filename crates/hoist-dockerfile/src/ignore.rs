@@ -136,6 +136,11 @@ impl Ignore {
     #[must_use]
     pub fn enter(&self, path: impl AsRef<[u8]>, parent: &Verdict) -> Verdict {
         let path = path.as_ref();
+        self.decide(parent, |_, rule| rule.pattern.matches(path))
+    }
+
+    /// The verdict about a path, given that about its directory and which rules match it.
+    fn decide(&self, parent: &Verdict, matches: impl Fn(usize, &Rule) -> bool) -> Verdict {
         let mut verdict = Verdict {
             ignored: false,
             matched: vec![false; self.rules.len()],
@@ -143,7 +148,7 @@ impl Ignore {
         };
         for (index, rule) in self.rules.iter().enumerate() {
             let above = parent.matched.get(index).copied().unwrap_or(false);
-            if !above && (rule.negated != verdict.ignored || !rule.pattern.matches(path)) {
+            if !above && (rule.negated != verdict.ignored || !matches(index, rule)) {
                 continue;
             }
             verdict.matched[index] = true;
@@ -164,15 +169,15 @@ impl Ignore {
 
     /// Walks down to `path`.
     fn verdict(&self, path: &[u8]) -> Verdict {
-        let mut verdict = Verdict::default();
         if self.rules.is_empty() || path == b"." || path.is_empty() {
-            return verdict;
+            return Verdict::default();
         }
-        let slashes = path.iter().enumerate().filter(|(_, byte)| **byte == b'/');
-        for end in slashes.map(|(at, _)| at).chain([path.len()]) {
-            verdict = self.enter(&path[..end], &verdict);
-        }
-        verdict
+        let on_the_way = |rule: &Rule| rule.pattern.matches_on_the_way(path);
+        let matches: Vec<Vec<bool>> = self.rules.iter().map(on_the_way).collect();
+        let depth = path.iter().filter(|byte| **byte == b'/').count();
+        (0..=depth).fold(Verdict::default(), |above, level| {
+            self.decide(&above, |index, _| matches[index][level])
+        })
     }
 
     fn explain(&self, index: usize) -> Decision<'_> {

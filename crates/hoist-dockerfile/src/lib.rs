@@ -3,7 +3,8 @@
 //! The language is Dockerfile frontend 1.20 as BuildKit reads it. [`parse`] gives a [`Dockerfile`]
 //! or all its [`Diagnostic`]s; [`render`] shows one of them with an excerpt. [`expand`] replaces
 //! variables, [`stages`] finds what a target needs, [`ignore`] decides which files belong to a
-//! build context, [`glob`] matches the patterns of COPY.
+//! build context, [`glob`] matches the patterns of COPY, [`lint`] says what is better written
+//! otherwise.
 //!
 //! This crate reads no file, knows no build and no image, and prints nothing: the builder uses it,
 //! and an editor could. No input makes it panic, and its time grows with the length of the input.
@@ -16,6 +17,7 @@ pub mod expand;
 pub mod glob;
 pub mod ignore;
 pub mod instruction;
+pub mod lint;
 mod render;
 pub mod source;
 pub mod stages;

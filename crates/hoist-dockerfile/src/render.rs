@@ -2,7 +2,7 @@
 
 use std::fmt::Write as _;
 
-use crate::diagnostic::Diagnostic;
+use crate::diagnostic::{Diagnostic, printable};
 use crate::source::{Source, Span};
 
 /// Lines shown before and after the one that is marked.
@@ -81,7 +81,8 @@ impl Window {
             )
         });
         let skip = (start + 24).saturating_sub(WIDTH).min(start);
-        let mut shown: String = text.chars().skip(skip).take(WIDTH).map(printable).collect();
+        let part: String = text.chars().skip(skip).take(WIDTH).collect();
+        let mut shown = printable(&part);
         let mut mark_start = start - skip;
         if skip > 0 {
             shown.insert(0, '…');
@@ -95,15 +96,6 @@ impl Window {
             mark_start,
             mark_length: length.min((skip + WIDTH).saturating_sub(start)),
         }
-    }
-}
-
-/// `c`, or U+FFFD for what a terminal might act upon.
-fn printable(c: char) -> char {
-    if c.is_control() && c != '\t' {
-        char::REPLACEMENT_CHARACTER
-    } else {
-        c
     }
 }
 

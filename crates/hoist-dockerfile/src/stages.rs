@@ -13,6 +13,10 @@ use crate::instruction::InstructionKind;
 use crate::source::{Span, Spanned};
 use crate::suggest::{did_you_mean, nearest};
 
+/// The size of all arguments before the first FROM together, in bytes: what Linux hands to a
+/// program.
+const GLOBAL_LIMIT: usize = 1 << 21;
+
 /// What a build brings along.
 #[derive(Debug, Clone, Copy)]
 pub struct Inputs<'a> {
@@ -138,6 +142,7 @@ pub fn global_scope(
     inputs: &Inputs<'_>,
 ) -> Result<BTreeMap<String, String>, Diagnostic> {
     let mut scope = platform_args(dockerfile, inputs);
+    let mut left = GLOBAL_LIMIT;
     for arg in &dockerfile.global_args {
         let value = match (inputs.build_args.get(arg.name.as_str()), &arg.default) {
             (Some(given), _) => Some(given.clone()),
@@ -153,6 +158,10 @@ pub fn global_scope(
             (None, None) => None,
         };
         if let Some(value) = value {
+            left = left.checked_sub(value.len()).ok_or_else(|| {
+                let message = "the arguments before the first FROM are too large";
+                Diagnostic::error("expansion", message, arg.span)
+            })?;
             scope.insert(arg.name.value.clone(), value);
         }
     }

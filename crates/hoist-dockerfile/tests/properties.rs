@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use hoist_core::Platform;
 use hoist_dockerfile::expand::Expander;
 use hoist_dockerfile::expand::instruction::expand;
+use hoist_dockerfile::lint::{self, Settings};
 use hoist_dockerfile::stages::{Inputs, resolve};
 use hoist_dockerfile::{Dockerfile, Source, Span, parse, parse_bytes, render};
 use proptest::prelude::*;
@@ -86,22 +87,46 @@ fn check(dockerfile: &Dockerfile) {
         }
     }
     check_stages(dockerfile);
+    check_lint(dockerfile);
+}
+
+/// Checks, fixes, checks again.
+fn check_lint(dockerfile: &Dockerfile) {
+    let platform = Platform::host();
+    let settings = Settings {
+        inputs: inputs(&platform),
+        options: None,
+        bases: &BTreeMap::new(),
+        ignore: None,
+    };
+    let Ok(report) = lint::check(dockerfile, &settings) else {
+        return;
+    };
+    for finding in &report.findings {
+        check_span(finding.diagnostic.span, &dockerfile.source);
+        let edits = finding.fix.iter().flat_map(|fix| &fix.edits);
+        edits.for_each(|edit| check_span(edit.span, &dockerfile.source));
+    }
+    let fixed = lint::apply(&dockerfile.source, &report.findings);
+    assert!(parse(&fixed).is_ok(), "fixes broke the file:\n{fixed}");
+}
+
+const NO_ARGS: &BTreeMap<String, String> = &BTreeMap::new();
+const NO_CONTEXTS: &BTreeSet<String> = &BTreeSet::new();
+
+fn inputs(platform: &Platform) -> Inputs<'_> {
+    Inputs {
+        target: None,
+        build_args: NO_ARGS,
+        build_platform: platform,
+        target_platform: platform,
+        contexts: NO_CONTEXTS,
+    }
 }
 
 fn check_stages(dockerfile: &Dockerfile) {
-    let platform = Platform {
-        os: "linux".to_owned(),
-        architecture: "amd64".to_owned(),
-        variant: None,
-    };
-    let inputs = Inputs {
-        target: None,
-        build_args: &BTreeMap::new(),
-        build_platform: &platform,
-        target_platform: &platform,
-        contexts: &BTreeSet::new(),
-    };
-    match resolve(dockerfile, &inputs) {
+    let platform = Platform::host();
+    match resolve(dockerfile, &inputs(&platform)) {
         Ok(resolution) => {
             for &index in &resolution.needed {
                 let dependencies = &resolution.stages[index].dependencies;
@@ -181,7 +206,7 @@ proptest! {
 
 #[test]
 fn large_hostile_files_are_read_in_one_pass() {
-    let repeated = |unit: &str| unit.repeat(200_000);
+    let repeated = |unit: &str| unit.repeat(20_000);
     for text in [
         repeated("\\\n"),
         format!("FROM x\nRUN {}", repeated("a \\\n")),
@@ -197,6 +222,14 @@ fn large_hostile_files_are_read_in_one_pass() {
         repeated("# escape=`\n"),
         repeated("# a\n"),
         repeated("FROM x\n"),
+        repeated("FROM $a AS b\n"),
+        format!("FROM scratch\n{}", repeated("ENV a=$a$a b=$c\n")),
+        format!("FROM scratch\nENV {}", repeated("a=$b ")),
+        format!("FROM x\nRUN {}", repeated("pip install x;")),
+        format!("FROM x\n{}", repeated("HEALTHCHECK CMD curl x\n")),
+        format!("FROM x\n{}", repeated("COPY --from=a site-packages b\n")),
+        format!("FROM x\n{}", repeated("cmd a\n")),
+        repeated("ARG a=$a$a\n") + "FROM x",
     ] {
         check_text(&text);
     }

@@ -162,7 +162,7 @@ pub struct Attachment {
 }
 
 /// Signals that are passed on to the container; the last one, the terminal's new size, always is.
-const FORWARDED: [i32; 7] = [
+pub(crate) const FORWARDED: [i32; 7] = [
     Signal::HUP.number(),
     Signal::INT.number(),
     Signal::QUIT.number(),
@@ -173,7 +173,7 @@ const FORWARDED: [i32; 7] = [
 ];
 
 /// Block signals and receive them through a descriptor.
-fn receive(signals: &[i32]) -> Result<SignalFd, EngineError> {
+pub(crate) fn receive(signals: &[i32]) -> Result<SignalFd, EngineError> {
     let mask = Mask::of(signals);
     block(&mask).map_err(EngineError::system("sigprocmask"))?;
     SignalFd::new(&mask, true).map_err(EngineError::system("signalfd"))
@@ -202,7 +202,11 @@ impl Attachment {
     /// When the connection breaks. A monitor that was killed is not an error: the container ended
     /// with it, and the status says so.
     pub fn pump(mut self, streams: Streams) -> Result<Ended, EngineError> {
-        let signals = receive(if streams.forward_signals { &FORWARDED } else { &FORWARDED[6..] })?;
+        let signals = receive(if streams.forward_signals {
+            &FORWARDED
+        } else {
+            &FORWARDED[6..]
+        })?;
         self.connection
             .socket
             .set_nonblocking(true)
@@ -373,7 +377,7 @@ fn deliver(stream: &mut Option<File>, bytes: &[u8]) {
     }
 }
 
-fn terminal_size(terminal: impl AsFd) -> Option<ConsoleSize> {
+pub(crate) fn terminal_size(terminal: impl AsFd) -> Option<ConsoleSize> {
     let size = tcgetwinsize(terminal).ok()?;
     Some(ConsoleSize {
         height: size.ws_row,
@@ -392,78 +396,4 @@ pub(crate) fn set_terminal_size(terminal: impl AsFd, size: ConsoleSize) -> Resul
             ws_ypixel: 0,
         },
     )
-}
-
-/// Copy between the caller's streams and a terminal of an `exec` until the terminal's other side
-/// is closed. Signals are not needed: the keys that make them arrive as bytes.
-pub(crate) fn pump_terminal(
-    terminal: BorrowedFd<'_>,
-    streams: &Streams,
-) -> Result<(), EngineError> {
-    let signals = receive(&[Signal::WINCH.number()])?;
-    let follow_size = || {
-        if let Some(size) = streams
-            .stdin
-            .as_ref()
-            .filter(|_| streams.tty)
-            .and_then(terminal_size)
-        {
-            // A terminal that is gone has no size.
-            let _ = set_terminal_size(terminal, size);
-        }
-    };
-    follow_size();
-    let mut stdin = streams.stdin.as_ref();
-    loop {
-        let mut fds = vec![
-            PollFd::from_borrowed_fd(terminal, PollFlags::IN),
-            PollFd::new(&signals, PollFlags::IN),
-        ];
-        if let Some(stdin) = stdin {
-            fds.push(PollFd::new(stdin, PollFlags::IN));
-        }
-        match poll(&mut fds, None) {
-            Ok(_) => {}
-            Err(Errno::INTR) => continue,
-            Err(error) => return Err(EngineError::system("poll")(error)),
-        }
-        let ready: Vec<bool> = fds.iter().map(|fd| !fd.revents().is_empty()).collect();
-        let mut bytes = [0; 1 << 14];
-        if ready[1] {
-            while signals
-                .read()
-                .map_err(EngineError::system("read"))?
-                .is_some()
-            {}
-            follow_size();
-        }
-        if let (Some(input), Some(true)) = (stdin, ready.get(2)) {
-            match rustix::io::read(input, &mut bytes) {
-                Ok(0) | Err(Errno::IO) => stdin = None,
-                Ok(read) => write_whole(terminal, &bytes[..read])?,
-                Err(Errno::INTR | Errno::AGAIN) => {}
-                Err(error) => return Err(EngineError::system("read")(error)),
-            }
-        }
-        if ready[0] {
-            match rustix::io::read(terminal, &mut bytes) {
-                Ok(0) | Err(Errno::IO) => return Ok(()),
-                Ok(read) => write_whole(streams.stdout.as_fd(), &bytes[..read])?,
-                Err(Errno::INTR | Errno::AGAIN) => {}
-                Err(error) => return Err(EngineError::system("read")(error)),
-            }
-        }
-    }
-}
-
-fn write_whole(fd: BorrowedFd<'_>, mut bytes: &[u8]) -> Result<(), EngineError> {
-    while !bytes.is_empty() {
-        match rustix::io::write(fd, bytes) {
-            Ok(written) => bytes = &bytes[written..],
-            Err(Errno::INTR) => {}
-            Err(Errno::IO | Errno::PIPE) => return Ok(()),
-            Err(error) => return Err(EngineError::system("write")(error)),
-        }
-    }
-    Ok(())
 }

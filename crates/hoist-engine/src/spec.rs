@@ -16,7 +16,7 @@ use crate::{
     error::EngineError,
     record::Record,
     request::{Limits, NetworkMode},
-    root::{Engine, cgroup_path},
+    root::{Engine, Settings, cgroup_path},
     system::processors,
     volume::bind_options,
 };
@@ -42,8 +42,12 @@ impl Engine {
         layers: &[hoist_core::Digest],
     ) -> Result<Vec<PathBuf>, EngineError> {
         let mut directories = Vec::with_capacity(layers.len());
-        for layer in layers.iter().rev() {
-            directories.push(self.store().layer(layer)?.path);
+        for (depth, layer) in layers.iter().enumerate().rev() {
+            // Two steps can make the same layer, and overlayfs refuses a directory that it has
+            // already. The upper of the two says everything that the lower one says.
+            if !layers[depth + 1..].contains(layer) {
+                directories.push(self.store().layer(layer)?.path);
+            }
         }
         Ok(directories)
     }
@@ -83,7 +87,12 @@ impl Engine {
             },
             mounts,
             annotations: std::collections::BTreeMap::new(),
-            linux: linux(record.network, cgroup_path(&record.id), &record.limits),
+            linux: linux(
+                self.settings(),
+                record.network,
+                cgroup_path(&record.id),
+                &record.limits,
+            ),
         })
     }
 
@@ -162,7 +171,12 @@ fn files(run: &Path, network: NetworkMode) -> Vec<Mount> {
 }
 
 /// Linux's part, as Docker chooses it.
-pub(crate) fn linux(network: NetworkMode, cgroups_path: String, limits: &Limits) -> Linux {
+pub(crate) fn linux(
+    settings: &Settings,
+    network: NetworkMode,
+    cgroups_path: String,
+    limits: &Limits,
+) -> Linux {
     let mut kinds = vec![
         NamespaceKind::Pid,
         NamespaceKind::Mount,
@@ -176,10 +190,13 @@ pub(crate) fn linux(network: NetworkMode, cgroups_path: String, limits: &Limits)
             "net.ipv4.ip_unprivileged_port_start".to_owned(),
             "0".to_owned(),
         );
-        sysctl.insert(
-            "net.ipv4.ping_group_range".to_owned(),
-            "0 2147483647".to_owned(),
-        );
+        // The kernel takes only groups that the user namespace maps.
+        if !settings.rootless {
+            sysctl.insert(
+                "net.ipv4.ping_group_range".to_owned(),
+                "0 2147483647".to_owned(),
+            );
+        }
     }
     Linux {
         namespaces: kinds

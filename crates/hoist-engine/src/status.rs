@@ -96,6 +96,16 @@ pub struct Probe {
 }
 
 impl Health {
+    /// The health of a container that has not been probed yet.
+    #[must_use]
+    pub const fn starting() -> Self {
+        Self {
+            status: HealthStatus::Starting,
+            failing_streak: 0,
+            log: Vec::new(),
+        }
+    }
+
     /// The last line that the last failed probe wrote, when the container is not healthy.
     #[must_use]
     pub fn reason(&self) -> Option<&str> {

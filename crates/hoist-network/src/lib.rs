@@ -74,7 +74,7 @@ pub use endpoint::{Attach, Endpoint};
 pub use error::{Holder, NetworkError};
 pub use forwarder::Forwarder;
 pub use hosts::hosts_file;
-pub use networks::Networks;
+pub use networks::{Lingering, Networks};
 pub use port::PublishedPort;
 pub use resolv::{SYSTEMD_RESOLVED, resolv_conf, uses_systemd_resolved};
 pub use subnet::Subnet;

@@ -42,6 +42,15 @@ pub struct Networks {
     naming: Naming,
 }
 
+/// A socket over which ports were withdrawn. To close it is to wait until the kernel has freed
+/// them, for some milliseconds: drop it where that delays nobody, or leave it to the end of the
+/// process.
+#[must_use = "dropping it waits for the kernel"]
+#[derive(Debug)]
+pub struct Lingering {
+    _kernel: Kernel,
+}
+
 /// How the lock is held.
 #[derive(Clone, Copy)]
 enum Hold {
@@ -191,19 +200,21 @@ impl Networks {
     }
 
     /// As [`Networks::detach`], but leaves the pair of interfaces to the kernel, which deletes it
-    /// in the background once nothing holds the container's network namespace any more.
+    /// in the background once nothing holds the container's network namespace any more. Some
+    /// tens of microseconds, if the caller keeps what is returned until nobody waits for it.
     ///
     /// # Errors
     ///
     /// Those of [`Networks::detach`].
-    pub fn release(&self, endpoint: &Endpoint) -> Result<(), NetworkError> {
+    pub fn release(&self, endpoint: &Endpoint) -> Result<Lingering, NetworkError> {
         let _lock = self.lock(Hold::Shared)?;
+        let kernel = Kernel::default();
         let leases = Leases::new(&self.run, &endpoint.network);
         if leases.belongs(endpoint.address, &endpoint.container)? {
-            withdraw(&Kernel::default(), endpoint)?;
+            withdraw(&kernel, endpoint)?;
             leases.release(endpoint.address)?;
         }
-        Ok(())
+        Ok(Lingering { _kernel: kernel })
     }
 
     /// Takes away what dead containers left: claims, interfaces, published ports. Returns how

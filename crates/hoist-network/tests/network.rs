@@ -8,7 +8,8 @@ use std::{
     os::fd::AsFd,
 };
 
-use hoist_network::{Attach, Forwarder, NetworkError, Protocol, plan};
+use hoist_core::port::Protocol;
+use hoist_network::{Attach, Forwarder, NetworkError, plan};
 use hoist_sys::setns::{new_network, within_network};
 use world::{HOST, OUTSIDE, Served, connect, id, on_a_host, open, port, run, talk, talk_udp};
 
@@ -122,6 +123,19 @@ fn containers_reach_each_other_and_their_host() {
     });
 }
 
+/// A bridge takes the smallest MTU of its ports, and forgets what it was given at birth with the
+/// last of them.
+#[test]
+fn the_mtu_stays_when_the_last_container_leaves() {
+    on_a_host(|world| {
+        let first = world.attach(1, &[]);
+        world.networks.detach(&first.endpoint).unwrap();
+        let second = world.attach(2, &[]);
+        let eth0 = second.inside(|| run("ip -o link show eth0"));
+        assert!(eth0.contains("mtu 1400"), "{eth0}");
+    });
+}
+
 #[test]
 fn what_leaves_has_the_hosts_address() {
     on_a_host(|world| {
@@ -158,8 +172,13 @@ fn other_hosts_come_in_by_nothing_else() {
         world.on_outside(|| {
             // A neighbour that knows the way sends straight to the container, or to loopback.
             run("ip route add 172.17.0.0/16 via 10.77.0.1");
-            run("ip route add 127.5.0.0/16 via 10.77.0.1 src 10.77.0.2");
+            run("sysctl -qw net.ipv4.conf.all.route_localnet=1");
+            run("ip route delete local 127.0.0.0/8 dev lo table local");
+            run("ip route add 127.0.0.0/8 via 10.77.0.1 src 10.77.0.2");
             let client = UdpSocket::bind((OUTSIDE, 0)).unwrap();
+            client
+                .send_to(b"loopback", (Ipv4Addr::new(127, 5, 0, 1), 5300))
+                .unwrap();
             client.send_to(b"direct", container.address(54)).unwrap();
             client.send_to(b"direct", container.address(53)).unwrap();
             client.send_to(b"published", (HOST, 5300)).unwrap();
@@ -308,8 +327,8 @@ fn a_sweep_takes_what_dead_containers_left() {
 fn late_undoing_does_not_touch_a_successor() {
     on_a_host(|world| {
         let first = world.attach(1, &[port(Tcp, 8000, 80)]);
-        world.networks.release(&first.endpoint).unwrap();
-        world.networks.release(&first.endpoint).unwrap();
+        drop(world.networks.release(&first.endpoint).unwrap());
+        drop(world.networks.release(&first.endpoint).unwrap());
         drop(first.netns);
         let claims = world.root.path().join("run/leases/bridge");
         fs::remove_file(claims.join(".next")).unwrap();
@@ -317,7 +336,7 @@ fn late_undoing_does_not_touch_a_successor() {
         assert_eq!(second.endpoint.address, first.endpoint.address);
         let before = world.everything();
         world.networks.detach(&first.endpoint).unwrap();
-        world.networks.release(&first.endpoint).unwrap();
+        drop(world.networks.release(&first.endpoint).unwrap());
         let after = world.everything();
         assert_eq!(claims_and_rules(&after), claims_and_rules(&before));
         world.reach(&second, 80, 8000);

@@ -199,6 +199,9 @@ impl Cgroup {
     }
 
     fn kill_each(&self) -> Result<(), RuntimeError> {
+        if self.pids()?.is_empty() {
+            return Ok(());
+        }
         // Frozen, nobody can fork faster than we kill.
         let freezer = self
             .group("freezer")

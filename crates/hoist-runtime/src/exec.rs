@@ -10,7 +10,7 @@ use hoist_sys::clone::Namespaces;
 
 use crate::{
     Cgroup, Container, RuntimeError, Stdio,
-    launch::{Birth, conclude_now, entry, in_pid_namespace},
+    launch::{Birth, conclude_now, entry},
     plan::{self, Settings},
 };
 
@@ -57,6 +57,6 @@ pub fn exec(
         rootless: target.rootless,
         target: Some(target.pidfd),
     };
-    let (child, listener) = in_pid_namespace(target.pidfd, || birth.clone_into(Namespaces::NONE))?;
+    let (child, listener) = birth.clone_into(Namespaces::NONE, Some(target.pidfd))?;
     conclude_now(child, &listener, target.cgroup)
 }

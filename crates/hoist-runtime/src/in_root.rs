@@ -95,12 +95,16 @@ pub(crate) fn open_or_make(
             // O_EXCL also refuses a dangling link that was put there.
             let flags = OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC;
             let mode = Mode::from_raw_mode(0o644);
-            Ok(rustix::fs::openat(
+            drop(rustix::fs::openat(
                 &parent,
                 &last,
                 flags | OFlags::WRONLY,
                 mode,
-            )?)
+            )?);
+            // Only as a place: a descriptor open for writing would keep the root from becoming
+            // read-only.
+            let flags = OFlags::PATH | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+            Ok(rustix::fs::openat(&parent, &last, flags, Mode::empty())?)
         }
     }
 }

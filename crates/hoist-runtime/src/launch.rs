@@ -16,7 +16,10 @@ use hoist_sys::{
     process::{self, Arguments},
     seccomp::Instruction,
 };
-use rustix::fs::{Mode, OFlags};
+use rustix::{
+    fs::{Mode, OFlags},
+    io::Errno,
+};
 
 use crate::{
     Cgroup, Container, Rootfs, RuntimeError,
@@ -70,7 +73,8 @@ pub struct Created {
     /// Taken by [`Self::start`].
     child: Option<Child>,
     listener: Listener,
-    oom_counter: OomCounter,
+    /// The cgroups, to tell a death for memory from others.
+    cgroup: Option<String>,
 }
 
 /// Makes the container's first process, which sets itself up in parallel and waits for
@@ -130,14 +134,12 @@ pub fn create(launch: Launch<'_>) -> Result<Created, RuntimeError> {
             )
         })
         .transpose()?;
-    let (child, listener) = match &pid_namespace {
-        Some(namespace) => in_pid_namespace(namespace.as_fd(), || birth.clone_into(namespaces))?,
-        None => birth.clone_into(namespaces)?,
-    };
+    let pid_namespace = pid_namespace.as_ref().map(AsFd::as_fd);
+    let (child, listener) = birth.clone_into(namespaces, pid_namespace)?;
     Ok(Created {
         child: Some(child),
         listener,
-        oom_counter: OomCounter::new(cgroup),
+        cgroup: cgroup.map(|cgroup| cgroup.path().to_owned()),
     })
 }
 
@@ -163,10 +165,11 @@ pub(crate) struct Birth<'a> {
 }
 
 impl Birth<'_> {
-    /// Makes the process. The streams are the child's alone from here on.
+    /// Makes the process, in the PID namespace behind the descriptor if one is given. The streams are the child's alone from here on.
     pub(crate) fn clone_into(
         self,
         namespaces: Namespaces,
+        pid_namespace: Option<BorrowedFd<'_>>,
     ) -> Result<(Child, Listener), RuntimeError> {
         let arguments = Arguments::new(&self.process.args, &self.process.env)
             .map_err(|_| zero_byte("process.args or process.env"))?;
@@ -196,7 +199,7 @@ impl Birth<'_> {
         };
         let mut ends: Option<(Listener, Prepared<'_>, Reporter)> =
             Some((listener, prepared, reporter));
-        let child = clone::clone(namespaces, birthplace.as_ref().map(AsFd::as_fd), || {
+        let body = || {
             // These copies are the child's; the parent's end of the talk must close here, or the
             // child would never see the parent go.
             let Some((listener, prepared, reporter)) = ends.take() else {
@@ -204,7 +207,14 @@ impl Birth<'_> {
             };
             drop(listener);
             apply::run(prepared, reporter)
-        })
+        };
+        let birthplace = birthplace.as_ref().map(AsFd::as_fd);
+        let child = match pid_namespace {
+            None => clone::clone(namespaces, birthplace, body),
+            Some(pid_namespace) => {
+                clone::clone_in_pid_namespace(pid_namespace, namespaces, birthplace, body)
+            }
+        }
         .map_err(|source| RuntimeError::Clone { source })?;
         match ends {
             Some((listener, ..)) => Ok((child, listener)),
@@ -273,50 +283,6 @@ fn candidates(process: &Process) -> Result<Vec<CString>, RuntimeError> {
     Ok(candidates)
 }
 
-/// Calls `make` so that its children are born in the PID namespace behind `namespace` (a namespace
-/// or process descriptor).
-///
-/// They are visible there before they have executed anything, so this process's memory, which is
-/// theirs, is made unreadable meanwhile.
-pub(crate) fn in_pid_namespace<T>(
-    namespace: BorrowedFd<'_>,
-    make: impl FnOnce() -> Result<T, RuntimeError>,
-) -> Result<T, RuntimeError> {
-    let own = rustix::process::pidfd_open(
-        rustix::process::getpid(),
-        rustix::process::PidfdFlags::empty(),
-    )
-    .map_err(call("pidfd_open"))?;
-    let dumpable = process::is_dumpable().map_err(call("prctl"))?;
-    process::set_dumpable(false).map_err(call("prctl"))?;
-    let made = clone::join(namespace, Namespaces::PID)
-        .map_err(call("joining the PID namespace"))
-        .and_then(|()| make());
-    let restored = clone::join(own.as_fd(), Namespaces::PID)
-        .and_then(|()| process::set_dumpable(dumpable))
-        .map_err(call("leaving the PID namespace"));
-    let made = made?;
-    restored?;
-    Ok(made)
-}
-
-/// Tells a death for memory from others.
-#[derive(Debug, Default)]
-struct OomCounter(Option<(String, u64)>);
-
-impl OomCounter {
-    fn new(cgroup: Option<&Cgroup>) -> Self {
-        Self(cgroup.map(|cgroup| (cgroup.path().to_owned(), cgroup.oom_kills())))
-    }
-
-    fn has_counted(&self) -> bool {
-        let Some((path, before)) = &self.0 else {
-            return false;
-        };
-        Cgroup::open(path).is_ok_and(|cgroup| cgroup.oom_kills() > *before)
-    }
-}
-
 impl Created {
     /// The process id of the container's first process.
     #[must_use]
@@ -342,7 +308,7 @@ impl Created {
     ///
     /// # Errors
     ///
-    /// [`RuntimeError::Call`] when the process is gone.
+    /// When the process is gone: what failed in it.
     pub fn namespace(&self, kind: NamespaceKind) -> Result<OwnedFd, RuntimeError> {
         let name = match kind {
             NamespaceKind::Pid => "pid",
@@ -355,8 +321,16 @@ impl Created {
             NamespaceKind::Time => "time",
         };
         let path = format!("/proc/{}/ns/{name}", self.pid());
-        rustix::fs::open(path, OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty())
-            .map_err(call("opening a namespace of the container"))
+        let opened = rustix::fs::open(path, OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty());
+        opened.map_err(|error| {
+            // A process that is gone has said its last words: they are there without waiting.
+            if matches!(error, Errno::NOENT | Errno::SRCH)
+                && let Ok(Outcome::Failed(failure)) = self.listener.listen()
+            {
+                return failure.into();
+            }
+            call("opening a namespace of the container")(error)
+        })
     }
 
     /// Lets the command run: returns when it was executed.
@@ -370,13 +344,12 @@ impl Created {
             .listener
             .listen()
             .map_err(call("listening to the new process"))?;
-        let counter = std::mem::take(&mut self.oom_counter);
         let Some(child) = self.child.take() else {
             return Err(call("start")(std::io::Error::from(
                 std::io::ErrorKind::NotFound,
             )));
         };
-        conclude(child, outcome, &counter)
+        conclude(child, outcome, self.cgroup.as_deref())
     }
 }
 
@@ -395,7 +368,7 @@ const SIGKILL: i32 = 9;
 fn conclude(
     child: Child,
     outcome: Outcome,
-    counter: &OomCounter,
+    cgroup: Option<&str>,
 ) -> Result<Container, RuntimeError> {
     match outcome {
         Outcome::Executed(terminal) => Ok(Container {
@@ -414,10 +387,14 @@ fn conclude(
             };
             Err(RuntimeError::Died {
                 how,
-                out_of_memory: counter.has_counted(),
+                out_of_memory: cgroup.is_some_and(has_killed_for_memory),
             })
         }
     }
+}
+
+fn has_killed_for_memory(cgroup: &str) -> bool {
+    Cgroup::open(cgroup).is_ok_and(|cgroup| cgroup.oom_kills() > 0)
 }
 
 /// A child that failed is about to end, or is init's: it gets no second chance.
@@ -429,15 +406,14 @@ fn reap(child: &Child) -> Result<process::ExitStatus, RuntimeError> {
     process::wait(child.pidfd.as_fd()).map_err(call("waitid"))
 }
 
-/// As [`conclude`], for a process that needs no word.
+/// As [`Created::start`], for a process that needs no word.
 pub(crate) fn conclude_now(
     child: Child,
     listener: &Listener,
     cgroup: Option<&Cgroup>,
 ) -> Result<Container, RuntimeError> {
-    let counter = OomCounter::new(cgroup);
     match listener.listen() {
-        Ok(outcome) => conclude(child, outcome, &counter),
+        Ok(outcome) => conclude(child, outcome, cgroup.map(Cgroup::path)),
         Err(error) => {
             reap(&child)?;
             Err(call("listening to the new process")(error))

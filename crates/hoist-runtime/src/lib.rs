@@ -13,7 +13,9 @@
 //!
 //! All mounts are made through descriptors and moved to places that were resolved inside the root
 //! (`openat2` with `RESOLVE_IN_ROOT`); the system-call filter is compiled when hoist is built;
-//! there is no shell, no second `execve` and no sync on the way.
+//! there is no shell, no second `execve` and no sync on the way. A default container makes about 300
+//! system calls between the clone and its `execve` (`strace -f -c`; 64 reset signals, 31 set
+//! capabilities, 30 are parameters of file systems, 31 resolve places), and its parent about 70.
 //!
 //! It never pulls or unpacks an image, configures a network, watches a container or keeps a record:
 //! that is the engine's.
@@ -28,18 +30,18 @@ mod exec;
 mod in_root;
 mod launch;
 mod options;
+mod overlay;
 pub mod plan;
 mod plan_text;
 mod report;
 mod rootfs;
 mod seccomp;
 pub mod user;
-mod view;
 
 pub use cgroup::Cgroup;
 pub use container::{Container, ExitStatus};
 pub use error::RuntimeError;
 pub use exec::{Target, exec};
 pub use launch::{Created, Launch, Stdio, create};
+pub use overlay::overlay_view;
 pub use rootfs::Rootfs;
-pub use view::overlay_view;

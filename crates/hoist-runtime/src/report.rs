@@ -230,8 +230,8 @@ impl Listener {
         let (mut ready, mut terminal) = (false, None);
         loop {
             let received = match pass::receive(self.0.as_fd(), &mut buffer) {
-                // The child closed with our word unread.
-                Err(error) if error.kind() == io::ErrorKind::ConnectionReset => (0, None),
+                // The child closed with our word unread: told once, before what it has said.
+                Err(error) if error.kind() == io::ErrorKind::ConnectionReset => continue,
                 result => result?,
             };
             match (&buffer[..received.0], received.1) {
@@ -285,6 +285,9 @@ mod tests {
         let mut failure = Failure::new(&io::Error::from_raw_os_error(2)).at("/srv");
         failure.reason = Reason::BindSource("/data".into());
         reporter.failed(&failure);
+        // The word that it does not read any more.
+        listener.release();
+        drop(reporter);
         let Outcome::Failed(failure) = listener.listen().unwrap() else {
             panic!()
         };
@@ -296,6 +299,7 @@ mod tests {
             "{error}"
         );
 
+        let (listener, reporter) = pair().unwrap();
         let huge = Failure::new(&io::Error::from_raw_os_error(2)).at("x".repeat(LARGEST));
         reporter.failed(&huge);
         let Outcome::Failed(failure) = listener.listen().unwrap() else {

@@ -7,9 +7,11 @@
 
 use std::{
     io,
-    os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd},
+    os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd},
     panic::AssertUnwindSafe,
 };
+
+use crate::{pass, process};
 
 /// A set of namespaces: the `CLONE_NEW*` bits of `clone(2)`.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -94,12 +96,18 @@ struct CloneArguments {
 /// Whether the calling process has exactly one thread and shares its memory with nobody.
 ///
 /// Asked of the kernel, without `/proc`: `unshare(CLONE_THREAD)` does nothing for a single thread
-/// and fails with `EINVAL` otherwise.
+/// and fails with `EINVAL` otherwise. Where a filter forbids that call, threads are counted.
 #[must_use]
 pub fn is_single_threaded() -> bool {
     // SAFETY: no pointers; for a single-threaded process the call changes nothing, for any other
     // it fails.
-    unsafe { libc::unshare(libc::CLONE_THREAD) == 0 }
+    if unsafe { libc::unshare(libc::CLONE_THREAD) } == 0 {
+        return true;
+    }
+    if io::Error::last_os_error().raw_os_error() == Some(libc::EINVAL) {
+        return false;
+    }
+    std::fs::read_dir("/proc/self/task").is_ok_and(|threads| threads.count() == 1)
 }
 
 /// Makes a child in new `namespaces` that runs `child` and exits with the code it returns.
@@ -119,11 +127,67 @@ pub fn clone<F: FnOnce() -> i32>(
     if !is_single_threaded() {
         return Err(io::Error::from_raw_os_error(libc::EDEADLK));
     }
+    start(namespaces.bits(), libc::SIGCHLD as u64, cgroup, child)
+}
+
+/// As [`clone`], with the child born in the PID namespace behind `pid_namespace` (a namespace
+/// descriptor, or a pidfd of a process in it).
+///
+/// A process cannot always return from having its children born elsewhere, so a short-lived child
+/// does it and makes the lasting one as its sibling. Both are unreadable (see
+/// [`process::set_dumpable`]) until they execute a program: processes of that namespace see the
+/// lasting one at once, and its memory is a copy of the caller's.
+///
+/// # Errors
+///
+/// As [`clone`], and what `setns(2)` says.
+pub fn clone_in_pid_namespace<F: FnOnce() -> i32>(
+    pid_namespace: BorrowedFd<'_>,
+    namespaces: Namespaces,
+    cgroup: Option<BorrowedFd<'_>>,
+    child: F,
+) -> io::Result<Child> {
+    let (ours, theirs) = pass::pair()?;
+    let go_between = clone(Namespaces::NONE, None, || {
+        let made = process::set_dumpable(false)
+            .and_then(|()| join(pid_namespace, Namespaces::PID))
+            .and_then(|()| {
+                start(
+                    namespaces.bits() | libc::CLONE_PARENT as u64,
+                    0,
+                    cgroup,
+                    child,
+                )
+            });
+        let (word, pidfd) = match &made {
+            Ok(child) => (child.pid, Some(child.pidfd.as_fd())),
+            Err(error) => (-error.raw_os_error().unwrap_or(libc::EIO), None),
+        };
+        i32::from(pass::send(theirs.as_fd(), &word.to_ne_bytes(), pidfd).is_err())
+    })?;
+    drop(theirs);
+    let mut word = [0; 4];
+    let received = pass::receive(ours.as_fd(), &mut word);
+    process::wait(go_between.pidfd.as_fd())?;
+    match (received?, i32::from_ne_bytes(word)) {
+        ((4, Some(pidfd)), pid @ 1..) => Ok(Child { pid, pidfd }),
+        ((4, None), error @ ..0) => Err(io::Error::from_raw_os_error(-error)),
+        _ => Err(io::Error::from_raw_os_error(libc::EIO)),
+    }
+}
+
+/// The call itself; the caller has a single thread.
+fn start<F: FnOnce() -> i32>(
+    flags: u64,
+    exit_signal: u64,
+    cgroup: Option<BorrowedFd<'_>>,
+    child: F,
+) -> io::Result<Child> {
     let mut pidfd: libc::c_int = -1;
     let mut arguments = CloneArguments {
-        flags: namespaces.bits() | libc::CLONE_PIDFD as u64,
+        flags: flags | libc::CLONE_PIDFD as u64,
         pidfd: std::ptr::from_mut(&mut pidfd) as u64,
-        exit_signal: libc::SIGCHLD as u64,
+        exit_signal,
         ..CloneArguments::default()
     };
     if let Some(cgroup) = cgroup {
@@ -142,17 +206,38 @@ pub fn clone<F: FnOnce() -> i32>(
     };
     match pid {
         -1 => Err(io::Error::last_os_error()),
-        0 => {
-            let code = std::panic::catch_unwind(AssertUnwindSafe(child)).unwrap_or(101);
-            // SAFETY: ends the process at once; runs no handlers, which belong to the caller.
-            unsafe { libc::_exit(code) }
-        }
+        0 => end_with(child),
         pid => Ok(Child {
             pid: i32::try_from(pid).map_err(|_| io::Error::from_raw_os_error(libc::EOVERFLOW))?,
             // SAFETY: with CLONE_PIDFD the kernel stored a new descriptor that nobody else owns.
             pidfd: unsafe { OwnedFd::from_raw_fd(pidfd) },
         }),
     }
+}
+
+/// Makes a child by plain `fork(2)`, which system-call filters allow, that runs `child` and exits
+/// with the code it returns, as in [`clone`]. Returns its process id.
+///
+/// # Errors
+///
+/// `EDEADLK` when the caller has more than one thread; otherwise what `fork(2)` says.
+pub fn fork<F: FnOnce() -> i32>(child: F) -> io::Result<i32> {
+    if !is_single_threaded() {
+        return Err(io::Error::from_raw_os_error(libc::EDEADLK));
+    }
+    // SAFETY: the process has a single thread, so the child's copy of memory is consistent.
+    match unsafe { libc::fork() } {
+        -1 => Err(io::Error::last_os_error()),
+        0 => end_with(child),
+        pid => Ok(pid),
+    }
+}
+
+/// Runs the child's part and ends the process.
+fn end_with<F: FnOnce() -> i32>(child: F) -> ! {
+    let code = std::panic::catch_unwind(AssertUnwindSafe(child)).unwrap_or(101);
+    // SAFETY: ends the process at once; runs no handlers, which belong to the caller.
+    unsafe { libc::_exit(code) }
 }
 
 /// Moves the calling process into new namespaces (`unshare(2)`).

@@ -86,13 +86,25 @@ fn change(how: libc::c_int, mask: &Mask) -> io::Result<Mask> {
     }
 }
 
-/// Gives every standard signal its default action again and unblocks all: what a program expects
-/// to find. (Rust ignores SIGPIPE, `nohup` SIGHUP, a shell's background jobs SIGINT; an `execve`
-/// keeps what is ignored.)
+/// Gives every signal its default action again and unblocks all: what a program expects to find.
+/// (Rust ignores SIGPIPE, `nohup` SIGHUP, a shell's background jobs SIGINT; an `execve` keeps what
+/// is ignored.)
 pub fn reset() {
-    for signal in 1..32 {
-        // SAFETY: SIG_DFL installs no code; SIGKILL and SIGSTOP merely fail.
-        unsafe { libc::signal(signal, libc::SIG_DFL) };
+    // As the kernel takes it: handler, flags, restorer, mask. All zero is the default action.
+    let default = [0_u64; 4];
+    for signal in 1..=64 {
+        // The C library would refuse the two signals that it keeps for itself.
+        // SAFETY: the kernel reads a complete sigaction that installs no code; SIGKILL and SIGSTOP
+        // merely fail.
+        unsafe {
+            libc::syscall(
+                libc::SYS_rt_sigaction,
+                signal,
+                default.as_ptr(),
+                std::ptr::null::<u64>(),
+                size_of::<u64>(),
+            )
+        };
     }
     // Unblocking cannot fail: the arguments are valid.
     let _ = set_mask(&Mask::empty());

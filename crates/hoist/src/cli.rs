@@ -15,7 +15,7 @@ use hoist_engine::Engine;
 use self::pages::{group_page, overview, unknown_command, unknown_flag};
 use crate::{
     args::{self, help, usage},
-    commands::{self, GROUPS},
+    commands::{self, GROUPS, Group},
     error::CliError,
     settings, ui,
 };
@@ -86,28 +86,46 @@ fn dispatch(program: &'static str, words: Vec<OsString>) -> Result<ExitCode, (Cl
         Err(error) => Err((error, false)),
     };
     let mut words = words.into_iter();
-    let first = words.next();
-    match first.as_ref().and_then(|word| word.to_str()) {
-        None | Some("--help" | "-h") => done(ui::out(&overview(program))),
-        Some("--version" | "-v") => done(ui::line(&commands::version::one_line())),
-        Some("help") => done(topic(program, words.as_slice())),
-        Some(flag) if flag.starts_with('-') => Err((unknown_flag(program, flag), false)),
-        Some(name) => {
-            if let Some(command) = commands::top_level(name) {
-                return call(program, &[name], command, words.collect());
+    let Some(first) = words.next() else {
+        return done(ui::out(&overview(program)));
+    };
+    match &*first.to_string_lossy() {
+        "--help" | "-h" => done(ui::out(&overview(program))),
+        "--version" | "-v" => done(ui::line(&commands::version::one_line())),
+        "help" => done(topic(program, words.as_slice())),
+        flag if flag.starts_with('-') => Err((unknown_flag(program, flag), false)),
+        name => match GROUPS.iter().find(|group| group.name == name) {
+            Some(group) => verb(program, group, words),
+            None => match commands::top_level(name) {
+                Some(command) => call(program, &[name], command, words.collect()),
+                None => Err((unknown_command(program, name), false)),
+            },
+        },
+    }
+}
+
+/// The rest of the command line after the name of a group.
+fn verb(
+    program: &'static str,
+    group: &'static Group,
+    mut words: std::vec::IntoIter<OsString>,
+) -> Result<ExitCode, (CliError, bool)> {
+    let page = || match ui::out(&group_page(program, group)) {
+        Ok(()) => Ok(ExitCode::SUCCESS),
+        Err(error) => Err((error, false)),
+    };
+    let Some(verb) = words.next() else {
+        return page();
+    };
+    match &*verb.to_string_lossy() {
+        "--help" | "-h" => page(),
+        verb => match commands::in_group(group, verb) {
+            Some(command) => call(program, &[group.name, verb], command, words.collect()),
+            None => {
+                let name = format!("{} {verb}", group.name);
+                Err((unknown_command(program, &name), false))
             }
-            let Some(group) = GROUPS.iter().find(|group| group.name == name) else {
-                return Err((unknown_command(program, name), false));
-            };
-            let verb = words.next();
-            match verb.as_ref().and_then(|word| word.to_str()) {
-                None | Some("--help" | "-h") => done(ui::out(&group_page(program, group))),
-                Some(verb) => match commands::in_group(group, verb) {
-                    Some(command) => call(program, &[name, verb], command, words.collect()),
-                    None => Err((unknown_command(program, &format!("{name} {verb}")), false)),
-                },
-            }
-        }
+        },
     }
 }
 

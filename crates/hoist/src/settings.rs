@@ -31,7 +31,7 @@ pub(crate) fn engine() -> Result<hoist_engine::Settings, CliError> {
         PathBuf::from("/var/lib/hoist")
     };
     let default_run = if rootless {
-        user_runtime(user.as_raw())
+        user_runtime(user.as_raw(), &default_root)
     } else {
         PathBuf::from("/run/hoist")
     };
@@ -131,14 +131,16 @@ fn user_data() -> Result<PathBuf, CliError> {
         })
 }
 
-fn user_runtime(uid: u32) -> PathBuf {
+/// Live state of an ordinary user: below the session's directory, which only the user can enter;
+/// without a session, below the user's own data, never in a directory that all can write to.
+fn user_runtime(uid: u32, data: &Path) -> PathBuf {
     let given = env::var_os("XDG_RUNTIME_DIR").map(PathBuf::from);
     let usual = PathBuf::from(format!("/run/user/{uid}"));
     let of_session = given.filter(|path| path.is_absolute()).unwrap_or(usual);
     if fs::metadata(&of_session).is_ok_and(|data| data.is_dir()) {
         return of_session.join("hoist");
     }
-    PathBuf::from(format!("/tmp/hoist-{uid}"))
+    data.join("run")
 }
 
 #[cfg(test)]

@@ -99,14 +99,14 @@ fn a_port_that_a_container_holds() {
 fn a_name_that_is_taken_or_is_none() {
     let sandbox = Sandbox::new();
     let id = sandbox
-        .hoist(&["create", "--name", "c", "busybox"])
+        .hoist(&["create", "--name", "box", "busybox"])
         .ok()
         .text()
         .to_owned();
     let again = sandbox
-        .hoist(&["run", "--name", "c", "busybox", "true"])
+        .hoist(&["run", "--name", "box", "busybox", "true"])
         .fails(125);
-    again.says("\"/c\" is already in use").says(&id[..12]);
+    again.says("\"/box\" is already in use").says(&id[..12]);
     sandbox
         .hoist(&["create", "--name", "not/a name", "busybox"])
         .fails(1)
@@ -231,7 +231,7 @@ fn contexts_and_sources_that_are_not_there() {
         sandbox.hoist(&["build", "-t", "built", context])
     };
     build("").fails(1).says("Dockerfile").says("empty");
-    build("# only a comment\n").fails(1).says("empty");
+    build("# only a comment\n").fails(1).says("no instructions");
     build("FROM busybox\nCOPY missing /x\n")
         .fails(1)
         .says("missing")
@@ -278,7 +278,7 @@ fn a_full_disk_in_the_middle_of_a_build() {
         .ok();
     sandbox.file(
         "context/Dockerfile",
-        "FROM busybox\nRUN head -c 100000000 /dev/zero > /big\n",
+        "FROM busybox\nRUN dd if=/dev/zero of=/big bs=1M count=100\n",
     );
     sandbox.file("other/Dockerfile", "FROM busybox\nCOPY big /big\n");
     sandbox.file("other/big", &"x".repeat(30 << 20));

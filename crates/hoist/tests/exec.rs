@@ -9,7 +9,7 @@ fn sandbox() -> Sandbox {
             "run",
             "-d",
             "--name",
-            "c",
+            "box",
             "-e",
             "FROM_RUN=1",
             "busybox",
@@ -24,19 +24,19 @@ fn sandbox() -> Sandbox {
 fn it_shares_the_containers_world() {
     let sandbox = sandbox();
     sandbox
-        .hoist(&["exec", "c", "sh", "-c", "echo written > /file"])
+        .hoist(&["exec", "box", "sh", "-c", "echo written > /file"])
         .ok();
     sandbox
-        .hoist(&["exec", "c", "cat", "/file"])
+        .hoist(&["exec", "box", "cat", "/file"])
         .ok()
         .stdout_is("written");
     sandbox
-        .hoist(&["exec", "c", "cat", "/proc/1/comm"])
+        .hoist(&["exec", "box", "cat", "/proc/1/comm"])
         .ok()
         .stdout_is("sleep");
     let namespaces = [
         "exec",
-        "c",
+        "box",
         "sh",
         "-c",
         "for n in pid net mnt uts ipc; do [ $(readlink /proc/1/ns/$n) = $(readlink /proc/self/ns/$n) ] || echo $n; done",
@@ -48,18 +48,18 @@ fn it_shares_the_containers_world() {
 fn exit_status_output_and_input() {
     let sandbox = sandbox();
     let run = sandbox
-        .hoist(&["exec", "c", "sh", "-c", "echo out; echo err >&2; exit 9"])
+        .hoist(&["exec", "box", "sh", "-c", "echo out; echo err >&2; exit 9"])
         .fails(9);
     assert_eq!(
         (run.stdout.as_str(), run.stderr.as_str()),
         ("out\n", "err\n")
     );
     sandbox
-        .hoist_with_input(&["exec", "-i", "c", "tr", "a-z", "A-Z"], "loud")
+        .hoist_with_input(&["exec", "-i", "box", "tr", "a-z", "A-Z"], "loud")
         .ok()
         .stdout_is("LOUD");
     sandbox
-        .hoist(&["exec", "c", "sh", "-c", "kill -9 $$"])
+        .hoist(&["exec", "box", "sh", "-c", "kill -9 $$"])
         .fails(137);
 }
 
@@ -75,14 +75,14 @@ fn user_environment_and_directory() {
         "/var/www",
         "-e",
         "FROM_EXEC=2",
-        "c",
+        "box",
         "sh",
         "-c",
         script,
     ];
     sandbox.hoist(&exec).ok().stdout_is("33\n/var/www\n1 2");
     sandbox
-        .hoist(&["exec", "-u", "nobody", "c", "id", "-un"])
+        .hoist(&["exec", "-u", "nobody", "box", "id", "-un"])
         .ok()
         .stdout_is("nobody");
 }
@@ -91,14 +91,14 @@ fn user_environment_and_directory() {
 fn it_has_the_containers_limits_on_what_it_may_do() {
     let sandbox = sandbox();
     let run = sandbox
-        .hoist(&["exec", "c", "cat", "/proc/self/status"])
+        .hoist(&["exec", "box", "cat", "/proc/self/status"])
         .ok();
     run.prints("CapEff:\t00000000a80425fb")
         .prints("CapBnd:\t00000000a80425fb")
         .prints("Seccomp:\t2");
     let same = "[ \"$(cat /proc/1/cgroup)\" = \"$(cat /proc/self/cgroup)\" ] && echo same";
     sandbox
-        .hoist(&["exec", "c", "sh", "-c", same])
+        .hoist(&["exec", "box", "sh", "-c", same])
         .ok()
         .stdout_is("same");
 }
@@ -110,7 +110,7 @@ fn detached_it_goes_on_alone() {
         .hoist(&[
             "exec",
             "-d",
-            "c",
+            "box",
             "sh",
             "-c",
             "echo done > /done; sleep 1000",
@@ -118,7 +118,7 @@ fn detached_it_goes_on_alone() {
         .ok()
         .stdout_is("");
     wait_until("the command has run", || {
-        sandbox.hoist(&["exec", "c", "cat", "/done"]).code == 0
+        sandbox.hoist(&["exec", "box", "cat", "/done"]).code == 0
     });
 }
 
@@ -126,11 +126,11 @@ fn detached_it_goes_on_alone() {
 fn what_cannot_be_executed() {
     let sandbox = sandbox();
     sandbox
-        .hoist(&["exec", "c", "no-such-program"])
+        .hoist(&["exec", "box", "no-such-program"])
         .fails(127)
         .says("no-such-program");
     sandbox
-        .hoist(&["exec", "c", "/etc/passwd"])
+        .hoist(&["exec", "box", "/etc/passwd"])
         .fails(126)
         .says("/etc/passwd")
         .says("ermission denied");
@@ -139,11 +139,11 @@ fn what_cannot_be_executed() {
         .fails(1)
         .says("No such container: missing");
     sandbox
-        .hoist(&["exec", "-u", "nobody-knows", "c", "true"])
+        .hoist(&["exec", "-u", "nobody-knows", "box", "true"])
         .says("nobody-knows");
-    sandbox.hoist(&["stop", "-t", "0", "c"]).ok();
+    sandbox.hoist(&["stop", "-t", "0", "box"]).ok();
     sandbox
-        .hoist(&["exec", "c", "true"])
+        .hoist(&["exec", "box", "true"])
         .fails(1)
         .says("is not running");
 }
@@ -151,8 +151,8 @@ fn what_cannot_be_executed() {
 #[test]
 fn it_ends_with_its_container() {
     let sandbox = sandbox();
-    let mut exec = sandbox.spawn(&["exec", "c", "sh", "-c", "echo up; sleep 1000"]);
+    let mut exec = sandbox.spawn(&["exec", "box", "sh", "-c", "echo up; sleep 1000"]);
     exec.wait_for_output("up");
-    sandbox.hoist(&["kill", "c"]).ok();
+    sandbox.hoist(&["kill", "box"]).ok();
     exec.finish().fails(137);
 }

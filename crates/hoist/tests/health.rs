@@ -18,13 +18,15 @@ fn built(health: &str) -> Sandbox {
             context.to_str().expect("a path"),
         ])
         .ok();
-    sandbox.hoist(&["run", "-d", "--name", "c", "checked"]).ok();
+    sandbox
+        .hoist(&["run", "-d", "--name", "box", "checked"])
+        .ok();
     sandbox
 }
 
 fn wait_for_health(sandbox: &Sandbox, health: &str) {
     wait_until(&format!("it is {health}"), || {
-        sandbox.inspect("c", "{{.State.Health.Status}}") == health
+        sandbox.inspect("box", "{{.State.Health.Status}}") == health
     });
 }
 
@@ -32,12 +34,18 @@ fn wait_for_health(sandbox: &Sandbox, health: &str) {
 fn the_first_probes_do_not_wait_for_the_interval() {
     // The interval is an hour: only an eager first probe can find it healthy.
     let sandbox = built("HEALTHCHECK --interval=1h CMD test -e /ready");
-    assert_eq!(sandbox.inspect("c", "{{.State.Health.Status}}"), "starting");
+    assert_eq!(
+        sandbox.inspect("box", "{{.State.Health.Status}}"),
+        "starting"
+    );
     sandbox.hoist(&["ps"]).ok().prints("(health: starting)");
-    sandbox.hoist(&["exec", "c", "touch", "/ready"]).ok();
+    sandbox.hoist(&["exec", "box", "touch", "/ready"]).ok();
     wait_for_health(&sandbox, "healthy");
     sandbox.hoist(&["ps"]).ok().prints("(healthy)");
-    assert_eq!(sandbox.inspect("c", "{{.State.Health.FailingStreak}}"), "0");
+    assert_eq!(
+        sandbox.inspect("box", "{{.State.Health.FailingStreak}}"),
+        "0"
+    );
 }
 
 #[test]
@@ -45,19 +53,19 @@ fn a_service_that_breaks_becomes_unhealthy_and_well_again() {
     let health = "HEALTHCHECK --interval=200ms --timeout=5s --retries=2 CMD cat /ok || { echo it is broken; exit 1; }";
     let sandbox = built(health);
     sandbox
-        .hoist(&["exec", "c", "sh", "-c", "echo fine > /ok"])
+        .hoist(&["exec", "box", "sh", "-c", "echo fine > /ok"])
         .ok();
     wait_for_health(&sandbox, "healthy");
-    sandbox.hoist(&["exec", "c", "rm", "/ok"]).ok();
+    sandbox.hoist(&["exec", "box", "rm", "/ok"]).ok();
     wait_for_health(&sandbox, "unhealthy");
     sandbox.hoist(&["ps"]).ok().prints("unhealthy");
-    let log = sandbox.inspect("c", "{{json .State.Health.Log}}");
+    let log = sandbox.inspect("box", "{{json .State.Health.Log}}");
     assert!(
         log.contains("it is broken") && log.contains("\"ExitCode\":1"),
         "{log}"
     );
     sandbox
-        .hoist(&["exec", "c", "sh", "-c", "echo fine > /ok"])
+        .hoist(&["exec", "box", "sh", "-c", "echo fine > /ok"])
         .ok();
     wait_for_health(&sandbox, "healthy");
 }
@@ -67,9 +75,9 @@ fn a_probe_that_hangs_is_ended_and_counted() {
     let health = "HEALTHCHECK --interval=100ms --timeout=200ms --retries=1 --start-period=0s CMD [ -e /hang ] && sleep 1000 || true";
     let sandbox = built(health);
     wait_for_health(&sandbox, "healthy");
-    sandbox.hoist(&["exec", "c", "touch", "/hang"]).ok();
+    sandbox.hoist(&["exec", "box", "touch", "/hang"]).ok();
     wait_for_health(&sandbox, "unhealthy");
-    let log = sandbox.inspect("c", "{{json .State.Health.Log}}");
+    let log = sandbox.inspect("box", "{{json .State.Health.Log}}");
     assert!(log.contains("\"ExitCode\":-1"), "{log}");
 }
 
@@ -78,7 +86,7 @@ fn no_probes_without_a_check_and_with_none() {
     let sandbox = built("HEALTHCHECK NONE");
     assert_eq!(
         sandbox.inspect(
-            "c",
+            "box",
             "{{if .State.Health}}{{.State.Health.Status}}{{else}}none{{end}}"
         ),
         "none"

@@ -8,15 +8,15 @@ use crate::support::{Sandbox, wait_until};
 fn the_command_line_dies_and_the_container_lives_on() {
     let sandbox = Sandbox::new();
     let script = "echo up; while [ ! -e /go ]; do sleep 0.05; done; echo after; exit 6";
-    let mut run = sandbox.spawn(&["run", "--name", "c", "busybox", "sh", "-c", script]);
+    let mut run = sandbox.spawn(&["run", "--name", "box", "busybox", "sh", "-c", script]);
     run.wait_for_output("up");
     run.signal(Signal::KILL);
     run.finish().fails(137);
-    assert_eq!(sandbox.inspect("c", "{{.State.Status}}"), "running");
-    sandbox.hoist(&["exec", "c", "touch", "/go"]).ok();
-    sandbox.wait_for_state("c", "exited");
-    assert_eq!(sandbox.inspect("c", "{{.State.ExitCode}}"), "6");
-    sandbox.hoist(&["logs", "c"]).ok().stdout_is("up\nafter");
+    assert_eq!(sandbox.inspect("box", "{{.State.Status}}"), "running");
+    sandbox.hoist(&["exec", "box", "touch", "/go"]).ok();
+    sandbox.wait_for_state("box", "exited");
+    assert_eq!(sandbox.inspect("box", "{{.State.ExitCode}}"), "6");
+    sandbox.hoist(&["logs", "box"]).ok().stdout_is("up\nafter");
 }
 
 /// The process that the container's first process is a child of.
@@ -40,7 +40,7 @@ fn the_monitor_dies_and_takes_its_container_with_it() {
         "run",
         "-d",
         "--name",
-        "c",
+        "box",
         "-p",
         "127.0.0.1:0:80",
         "busybox",
@@ -49,26 +49,26 @@ fn the_monitor_dies_and_takes_its_container_with_it() {
         "sleep 1000 & sleep 2000",
     ];
     sandbox.hoist(&run).ok();
-    let pid = sandbox.inspect("c", "{{.State.Pid}}");
-    let monitor = monitor_of(&sandbox, "c");
+    let pid = sandbox.inspect("box", "{{.State.Pid}}");
+    let monitor = monitor_of(&sandbox, "box");
     assert_ne!(monitor, 1, "the container has no monitor");
     kill_process(Pid::from_raw(monitor).expect("a process id"), Signal::KILL).expect("it runs");
 
     wait_until("the container is known to have ended", || {
-        sandbox.inspect("c", "{{.State.Status}}") == "exited"
+        sandbox.inspect("box", "{{.State.Status}}") == "exited"
     });
     wait_until("its process is gone", || {
         !std::path::Path::new(&format!("/proc/{pid}")).exists()
     });
-    assert_ne!(sandbox.inspect("c", "{{.State.ExitCode}}"), "0");
+    assert_ne!(sandbox.inspect("box", "{{.State.ExitCode}}"), "0");
     assert!(
-        !sandbox.inspect("c", "{{.State.Error}}").is_empty(),
+        !sandbox.inspect("box", "{{.State.Error}}").is_empty(),
         "the record does not say why"
     );
 
     // It starts again, with what it had.
-    sandbox.hoist(&["start", "c"]).ok();
-    assert_eq!(sandbox.inspect("c", "{{.State.Status}}"), "running");
+    sandbox.hoist(&["start", "box"]).ok();
+    assert_eq!(sandbox.inspect("box", "{{.State.Status}}"), "running");
 }
 
 #[test]

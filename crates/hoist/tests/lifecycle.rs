@@ -2,14 +2,14 @@
 
 use crate::support::{Sandbox, wait_until};
 
-/// A container called `c` that runs until it is stopped, and stops at once.
+/// A container called `box` that runs until it is stopped, and stops at once.
 fn running(sandbox: &Sandbox) {
     let script = "trap 'exit 5' TERM; echo up; while :; do sleep 1 & wait $!; done";
     sandbox
-        .hoist(&["run", "-d", "--name", "c", "busybox", "sh", "-c", script])
+        .hoist(&["run", "-d", "--name", "box", "busybox", "sh", "-c", script])
         .ok();
     wait_until("the container is up", || {
-        sandbox.hoist(&["logs", "c"]).ok().stdout.contains("up")
+        sandbox.hoist(&["logs", "box"]).ok().stdout.contains("up")
     });
 }
 
@@ -17,13 +17,13 @@ fn running(sandbox: &Sandbox) {
 fn stop_asks_before_it_kills() {
     let sandbox = Sandbox::new();
     running(&sandbox);
-    sandbox.hoist(&["stop", "c"]).ok().stdout_is("c");
+    sandbox.hoist(&["stop", "box"]).ok().stdout_is("box");
     assert_eq!(
-        sandbox.inspect("c", "{{.State.Status}} {{.State.ExitCode}}"),
+        sandbox.inspect("box", "{{.State.Status}} {{.State.ExitCode}}"),
         "exited 5"
     );
     // Stopping what has stopped is no error.
-    sandbox.hoist(&["stop", "c"]).ok();
+    sandbox.hoist(&["stop", "box"]).ok();
 }
 
 #[test]
@@ -58,7 +58,7 @@ fn stop_sends_the_signal_that_was_asked_for() {
         "run",
         "-d",
         "--name",
-        "c",
+        "box",
         "--stop-signal",
         "SIGUSR1",
         "busybox",
@@ -68,10 +68,10 @@ fn stop_sends_the_signal_that_was_asked_for() {
     ];
     sandbox.hoist(&run).ok();
     wait_until("the trap is set", || {
-        sandbox.hoist(&["logs", "c"]).ok().stdout.contains("up")
+        sandbox.hoist(&["logs", "box"]).ok().stdout.contains("up")
     });
-    sandbox.hoist(&["stop", "c"]).ok();
-    assert_eq!(sandbox.inspect("c", "{{.State.ExitCode}}"), "42");
+    sandbox.hoist(&["stop", "box"]).ok();
+    assert_eq!(sandbox.inspect("box", "{{.State.ExitCode}}"), "42");
 }
 
 #[test]
@@ -80,12 +80,12 @@ fn kill_takes_signals_by_name_and_number() {
     let script =
         "trap 'echo hup' HUP; trap 'echo usr1' USR1; echo up; while :; do sleep 1 & wait $!; done";
     sandbox
-        .hoist(&["run", "-d", "--name", "c", "busybox", "sh", "-c", script])
+        .hoist(&["run", "-d", "--name", "box", "busybox", "sh", "-c", script])
         .ok();
     let logged = |line: &str| {
         wait_until(line, || {
             sandbox
-                .hoist(&["logs", "c"])
+                .hoist(&["logs", "box"])
                 .ok()
                 .stdout
                 .lines()
@@ -94,17 +94,17 @@ fn kill_takes_signals_by_name_and_number() {
     };
     logged("up");
     sandbox
-        .hoist(&["kill", "-s", "HUP", "c"])
+        .hoist(&["kill", "-s", "HUP", "box"])
         .ok()
-        .stdout_is("c");
+        .stdout_is("box");
     logged("hup");
-    sandbox.hoist(&["kill", "--signal=10", "c"]).ok();
+    sandbox.hoist(&["kill", "--signal=10", "box"]).ok();
     logged("usr1");
-    sandbox.hoist(&["kill", "c"]).ok();
-    sandbox.wait_for_state("c", "exited");
-    assert_eq!(sandbox.inspect("c", "{{.State.ExitCode}}"), "137");
+    sandbox.hoist(&["kill", "box"]).ok();
+    sandbox.wait_for_state("box", "exited");
+    assert_eq!(sandbox.inspect("box", "{{.State.ExitCode}}"), "137");
     sandbox
-        .hoist(&["kill", "c"])
+        .hoist(&["kill", "box"])
         .fails(1)
         .says("is not running");
 }
@@ -114,11 +114,11 @@ fn the_writable_layer_survives_stop_and_start() {
     let sandbox = Sandbox::new();
     let script = "[ -e /kept ] && cat /kept; echo second life > /kept";
     sandbox
-        .hoist(&["run", "--name", "c", "busybox", "sh", "-c", script])
+        .hoist(&["run", "--name", "box", "busybox", "sh", "-c", script])
         .ok()
         .stdout_is("");
     sandbox
-        .hoist(&["start", "-a", "c"])
+        .hoist(&["start", "-a", "box"])
         .ok()
         .stdout_is("second life");
 }
@@ -127,10 +127,10 @@ fn the_writable_layer_survives_stop_and_start() {
 fn restart_gives_a_new_process() {
     let sandbox = Sandbox::new();
     running(&sandbox);
-    let pid = sandbox.inspect("c", "{{.State.Pid}}");
-    sandbox.hoist(&["restart", "c"]).ok().stdout_is("c");
-    assert_eq!(sandbox.inspect("c", "{{.State.Status}}"), "running");
-    assert_ne!(sandbox.inspect("c", "{{.State.Pid}}"), pid);
+    let pid = sandbox.inspect("box", "{{.State.Pid}}");
+    sandbox.hoist(&["restart", "box"]).ok().stdout_is("box");
+    assert_eq!(sandbox.inspect("box", "{{.State.Status}}"), "running");
+    assert_ne!(sandbox.inspect("box", "{{.State.Pid}}"), pid);
 }
 
 #[test]
@@ -138,28 +138,28 @@ fn rm_refuses_what_runs_unless_forced() {
     let sandbox = Sandbox::new();
     running(&sandbox);
     sandbox
-        .hoist(&["rm", "c"])
+        .hoist(&["rm", "box"])
         .fails(1)
-        .says("c")
+        .says("box")
         .says("running");
-    assert_eq!(sandbox.inspect("c", "{{.State.Status}}"), "running");
-    sandbox.hoist(&["rm", "-f", "c"]).ok().stdout_is("c");
+    assert_eq!(sandbox.inspect("box", "{{.State.Status}}"), "running");
+    sandbox.hoist(&["rm", "-f", "box"]).ok().stdout_is("box");
     sandbox.hoist(&["ps", "-aq"]).ok().stdout_is("");
     sandbox
-        .hoist(&["rm", "c"])
+        .hoist(&["rm", "box"])
         .fails(1)
-        .says("No such container: c");
-    sandbox.hoist(&["rm", "-f", "c"]).ok();
+        .says("No such container: box");
+    sandbox.hoist(&["rm", "-f", "box"]).ok();
 }
 
 #[test]
 fn several_containers_in_one_command_each_for_itself() {
     let sandbox = Sandbox::new();
-    for name in ["a", "b"] {
+    for name in ["one", "two"] {
         sandbox.hoist(&["create", "--name", name, "busybox"]).ok();
     }
-    let run = sandbox.hoist(&["rm", "a", "missing", "b"]).fails(1);
-    run.stdout_is("a\nb").says("No such container: missing");
+    let run = sandbox.hoist(&["rm", "one", "missing", "two"]).fails(1);
+    run.stdout_is("one\ntwo").says("No such container: missing");
 }
 
 #[test]
@@ -201,11 +201,11 @@ fn ps_shows_dockers_columns() {
     sandbox
         .hoist(&["ps", "--format", "{{.Names}}"])
         .ok()
-        .stdout_is("c");
+        .stdout_is("box");
     sandbox
         .hoist(&["ps", "-a", "--format", "{{.Names}}"])
         .ok()
-        .stdout_is("old\nc");
+        .stdout_is("old\nbox");
 }
 
 #[test]
@@ -274,10 +274,10 @@ fn ps_filters_and_formats() {
 fn inspect_is_dockers_document() {
     let sandbox = Sandbox::new();
     running(&sandbox);
-    let text = sandbox.hoist(&["inspect", "c"]).ok().stdout;
+    let text = sandbox.hoist(&["inspect", "box"]).ok().stdout;
     let document: serde_json::Value = serde_json::from_str(&text).expect("JSON");
     let container = &document[0];
-    assert_eq!(container["Name"], "/c");
+    assert_eq!(container["Name"], "/box");
     assert_eq!(container["Path"], "sh");
     assert_eq!(container["Config"]["Image"], "busybox");
     assert_eq!(container["State"]["Running"], true);
@@ -321,7 +321,7 @@ fn prune_removes_what_has_stopped() {
     sandbox
         .hoist(&["ps", "-a", "--format", "{{.Names}}"])
         .ok()
-        .stdout_is("c");
+        .stdout_is("box");
     sandbox
         .hoist(&["system", "df"])
         .ok()

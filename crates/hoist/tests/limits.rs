@@ -24,7 +24,7 @@ fn limits_are_set_in_the_kernel() {
     sandbox
         .hoist(
             &[
-                &["run", "-d", "--name", "c"],
+                &["run", "-d", "--name", "box"],
                 &flags[..],
                 &["busybox", "sleep", "1000"],
             ]
@@ -34,20 +34,20 @@ fn limits_are_set_in_the_kernel() {
     assert_eq!(
         cgroup_value(
             &sandbox,
-            "c",
+            "box",
             ("memory", "memory.limit_in_bytes"),
             "memory.max"
         ),
         "67108864"
     );
-    let cpu = cgroup_value(&sandbox, "c", ("cpu", "cpu.cfs_quota_us"), "cpu.max");
+    let cpu = cgroup_value(&sandbox, "box", ("cpu", "cpu.cfs_quota_us"), "cpu.max");
     assert!(cpu == "50000" || cpu == "50000 100000", "{cpu}");
     assert_eq!(
-        cgroup_value(&sandbox, "c", ("pids", "pids.max"), "pids.max"),
+        cgroup_value(&sandbox, "box", ("pids", "pids.max"), "pids.max"),
         "32"
     );
     let format = "{{.HostConfig.Memory}} {{.HostConfig.NanoCpus}} {{.HostConfig.PidsLimit}}";
-    assert_eq!(sandbox.inspect("c", format), "67108864 500000000 32");
+    assert_eq!(sandbox.inspect("box", format), "67108864 500000000 32");
 }
 
 #[test]
@@ -73,13 +73,13 @@ fn killed_for_memory_is_told() {
     let eat = "tail /dev/zero";
     let run = sandbox
         .hoist(&[
-            "run", "--name", "c", "--memory", "16m", "busybox", "sh", "-c", eat,
+            "run", "--name", "box", "--memory", "16m", "busybox", "sh", "-c", eat,
         ])
         .fails(137);
     let run = run.says("memory");
     assert!(run.stderr.contains("16"), "the limit is not in {run}");
     assert_eq!(
-        sandbox.inspect("c", "{{.State.OOMKilled}} {{.State.ExitCode}}"),
+        sandbox.inspect("box", "{{.State.OOMKilled}} {{.State.ExitCode}}"),
         "true 137"
     );
     sandbox.hoist(&["ps", "-a"]).ok().prints("Exited (137)");
@@ -91,17 +91,17 @@ fn a_child_killed_for_memory_is_noted_too() {
     let script = "tail /dev/zero; echo survived; sleep 1000";
     sandbox
         .hoist(&[
-            "run", "-d", "--name", "c", "--memory", "16m", "busybox", "sh", "-c", script,
+            "run", "-d", "--name", "box", "--memory", "16m", "busybox", "sh", "-c", script,
         ])
         .ok();
     wait_until("the shell goes on", || {
         sandbox
-            .hoist(&["logs", "c"])
+            .hoist(&["logs", "box"])
             .ok()
             .stdout
             .contains("survived")
     });
-    assert_eq!(sandbox.inspect("c", "{{.State.Status}}"), "running");
+    assert_eq!(sandbox.inspect("box", "{{.State.Status}}"), "running");
 }
 
 #[test]
@@ -114,7 +114,6 @@ fn limits_that_make_no_sense_are_refused() {
             .says(value);
         sandbox.hoist(&["ps", "-aq"]).ok().stdout_is("");
     };
-    refused("--memory", "1m");
     refused("--memory", "lots");
     refused("--memory", "-5m");
     refused("--cpus", "many");
@@ -122,5 +121,5 @@ fn limits_that_make_no_sense_are_refused() {
     sandbox
         .hoist(&["run", "--rm", "--memory", "1m", "busybox", "true"])
         .fails(125)
-        .says("6");
+        .says("6MB");
 }

@@ -7,16 +7,16 @@ use crate::support::{Sandbox, wait_until};
 fn exited(script: &str) -> Sandbox {
     let sandbox = Sandbox::new();
     sandbox
-        .hoist(&["run", "-d", "--name", "c", "busybox", "sh", "-c", script])
+        .hoist(&["run", "-d", "--name", "box", "busybox", "sh", "-c", script])
         .ok();
-    sandbox.wait_for_state("c", "exited");
+    sandbox.wait_for_state("box", "exited");
     sandbox
 }
 
 #[test]
 fn both_streams_come_back_each_on_its_own() {
     let sandbox = exited("echo out; echo err >&2; echo out again");
-    let run = sandbox.hoist(&["logs", "c"]).ok();
+    let run = sandbox.hoist(&["logs", "box"]).ok();
     assert_eq!(
         (run.stdout.as_str(), run.stderr.as_str()),
         ("out\nout again\n", "err\n")
@@ -26,7 +26,7 @@ fn both_streams_come_back_each_on_its_own() {
 #[test]
 fn a_line_without_an_end_is_not_lost() {
     exited("printf 'no newline'")
-        .hoist(&["logs", "c"])
+        .hoist(&["logs", "box"])
         .ok()
         .stdout_is("no newline");
 }
@@ -35,18 +35,21 @@ fn a_line_without_an_end_is_not_lost() {
 fn tail_takes_the_last_lines() {
     let sandbox = exited("seq 1 1000");
     sandbox
-        .hoist(&["logs", "--tail", "2", "c"])
+        .hoist(&["logs", "--tail", "2", "box"])
         .ok()
         .stdout_is("999\n1000");
-    sandbox.hoist(&["logs", "-n", "0", "c"]).ok().stdout_is("");
-    let all = sandbox.hoist(&["logs", "--tail", "all", "c"]).ok();
+    sandbox
+        .hoist(&["logs", "-n", "0", "box"])
+        .ok()
+        .stdout_is("");
+    let all = sandbox.hoist(&["logs", "--tail", "all", "box"]).ok();
     assert_eq!(all.stdout.lines().count(), 1000);
 }
 
 #[test]
 fn timestamps_and_since() {
     let sandbox = exited("echo early; sleep 1.1; echo late");
-    let run = sandbox.hoist(&["logs", "-t", "c"]).ok();
+    let run = sandbox.hoist(&["logs", "-t", "box"]).ok();
     let times: Vec<&str> = run
         .stdout
         .lines()
@@ -59,19 +62,19 @@ fn timestamps_and_since() {
         "{run}"
     );
     sandbox
-        .hoist(&["logs", "--since", times[1], "c"])
+        .hoist(&["logs", "--since", times[1], "box"])
         .ok()
         .stdout_is("late");
     sandbox
-        .hoist(&["logs", "--until", times[0], "c"])
+        .hoist(&["logs", "--until", times[0], "box"])
         .ok()
         .never_says("late");
     sandbox
-        .hoist(&["logs", "--since", "1h", "c"])
+        .hoist(&["logs", "--since", "1h", "box"])
         .ok()
         .stdout_is("early\nlate");
     sandbox
-        .hoist(&["logs", "--since", "yesterday-ish", "c"])
+        .hoist(&["logs", "--since", "yesterday-ish", "box"])
         .fails(1)
         .says("yesterday-ish");
 }
@@ -81,11 +84,11 @@ fn follow_sees_what_comes_and_ends_with_the_container() {
     let sandbox = Sandbox::new();
     let script = "echo first; while [ ! -e /go ]; do sleep 0.05; done; echo second";
     sandbox
-        .hoist(&["run", "-d", "--name", "c", "busybox", "sh", "-c", script])
+        .hoist(&["run", "-d", "--name", "box", "busybox", "sh", "-c", script])
         .ok();
-    let mut logs = sandbox.spawn(&["logs", "-f", "c"]);
+    let mut logs = sandbox.spawn(&["logs", "-f", "box"]);
     logs.wait_for_output("first");
-    sandbox.hoist(&["exec", "c", "touch", "/go"]).ok();
+    sandbox.hoist(&["exec", "box", "touch", "/go"]).ok();
     logs.finish().ok().stdout_is("first\nsecond");
 }
 
@@ -97,18 +100,18 @@ fn control_c_ends_following_and_nothing_else() {
             "run",
             "-d",
             "--name",
-            "c",
+            "box",
             "busybox",
             "sh",
             "-c",
             "echo up; sleep 1000",
         ])
         .ok();
-    let mut logs = sandbox.spawn(&["logs", "-f", "c"]);
+    let mut logs = sandbox.spawn(&["logs", "-f", "box"]);
     logs.wait_for_output("up");
     logs.signal(Signal::INT);
     logs.finish().fails(130);
-    assert_eq!(sandbox.inspect("c", "{{.State.Status}}"), "running");
+    assert_eq!(sandbox.inspect("box", "{{.State.Status}}"), "running");
 }
 
 #[test]
@@ -118,14 +121,14 @@ fn logs_are_bounded_by_default() {
     let script =
         "yes 0123456789012345678901234567890123456789012345678 | head -n 2000000; echo the end";
     sandbox
-        .hoist(&["run", "-d", "--name", "c", "busybox", "sh", "-c", script])
+        .hoist(&["run", "-d", "--name", "box", "busybox", "sh", "-c", script])
         .ok();
-    sandbox.wait_for_state("c", "exited");
+    sandbox.wait_for_state("box", "exited");
     sandbox
-        .hoist(&["logs", "--tail", "1", "c"])
+        .hoist(&["logs", "--tail", "1", "box"])
         .ok()
         .stdout_is("the end");
-    let id = sandbox.inspect("c", "{{.Id}}");
+    let id = sandbox.inspect("box", "{{.Id}}");
     let mut total = 0;
     for entry in std::fs::read_dir(sandbox.root().join("containers").join(&id))
         .expect("the container's directory")
@@ -157,7 +160,7 @@ fn logs_can_be_read_while_they_are_written() {
             "run",
             "-d",
             "--name",
-            "c",
+            "box",
             "busybox",
             "sh",
             "-c",
@@ -165,6 +168,6 @@ fn logs_can_be_read_while_they_are_written() {
         ])
         .ok();
     wait_until("ten ticks are there", || {
-        sandbox.hoist(&["logs", "c"]).ok().stdout.lines().count() >= 10
+        sandbox.hoist(&["logs", "box"]).ok().stdout.lines().count() >= 10
     });
 }

@@ -17,7 +17,7 @@ fn run_exec_logs_stop_and_rm() {
             "--network",
             "none",
             "--name",
-            "c",
+            "box",
             "busybox",
             "sh",
             "-c",
@@ -25,17 +25,17 @@ fn run_exec_logs_stop_and_rm() {
         ])
         .ok();
     wait_until("it is up", || {
-        sandbox.hoist(&["logs", "c"]).ok().stdout.contains("up")
+        sandbox.hoist(&["logs", "box"]).ok().stdout.contains("up")
     });
-    sandbox.hoist(&["logs", "c"]).ok().prints("0\n2\n");
+    sandbox.hoist(&["logs", "box"]).ok().prints("0\n2\n");
     sandbox.hoist(&["ps"]).ok().prints("Up ");
     sandbox
-        .hoist(&["exec", "-u", "33", "c", "id", "-u"])
+        .hoist(&["exec", "-u", "33", "box", "id", "-u"])
         .ok()
         .stdout_is("33");
-    sandbox.hoist(&["stop", "c"]).ok();
-    assert_eq!(sandbox.inspect("c", "{{.State.ExitCode}}"), "5");
-    sandbox.hoist(&["rm", "c"]).ok();
+    sandbox.hoist(&["stop", "box"]).ok();
+    assert_eq!(sandbox.inspect("box", "{{.State.ExitCode}}"), "5");
+    sandbox.hoist(&["rm", "box"]).ok();
 }
 
 #[test]
@@ -129,10 +129,10 @@ fn volumes_and_health() {
         ])
         .ok();
     sandbox
-        .hoist(&["run", "-d", "--network", "none", "--name", "c", "checked"])
+        .hoist(&["run", "-d", "--network", "none", "--name", "box", "checked"])
         .ok();
     wait_until("it is healthy", || {
-        sandbox.inspect("c", "{{.State.Health.Status}}") == "healthy"
+        sandbox.inspect("box", "{{.State.Health.Status}}") == "healthy"
     });
 }
 

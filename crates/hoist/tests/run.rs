@@ -204,11 +204,11 @@ fn hostname_is_the_given_one_or_the_short_id() {
     sandbox.hoist(&given).ok().stdout_is("example.test");
 
     sandbox
-        .hoist(&["run", "--name", "c", "busybox", "cat", "/etc/hostname"])
+        .hoist(&["run", "--name", "box", "busybox", "cat", "/etc/hostname"])
         .ok();
-    let id = sandbox.inspect("c", "{{.Id}}");
-    sandbox.hoist(&["logs", "c"]).ok().stdout_is(&id[..12]);
-    assert_eq!(sandbox.inspect("c", "{{.Config.Hostname}}"), id[..12]);
+    let id = sandbox.inspect("box", "{{.Id}}");
+    sandbox.hoist(&["logs", "box"]).ok().stdout_is(&id[..12]);
+    assert_eq!(sandbox.inspect("box", "{{.Config.Hostname}}"), id[..12]);
 }
 
 #[test]
@@ -256,18 +256,18 @@ fn init_reaps_what_the_program_abandons() {
     let script = "(sleep 0.1 &) ; cat /proc/1/comm; sleep 1000";
     sandbox
         .hoist(&[
-            "run", "-d", "--init", "--name", "c", "busybox", "sh", "-c", script,
+            "run", "-d", "--init", "--name", "box", "busybox", "sh", "-c", script,
         ])
         .ok();
     crate::support::wait_until("the orphan is reaped", || {
         let processes = sandbox
-            .hoist(&["exec", "c", "ps", "-o", "pid,stat,comm"])
+            .hoist(&["exec", "box", "ps", "-o", "pid,stat,comm"])
             .ok()
             .stdout;
         !processes.contains("sleep 0.1") && !processes.contains(" Z ")
     });
     // Process 1 is not the shell, and passes signals on to it.
-    let first = sandbox.hoist(&["logs", "c"]).ok();
+    let first = sandbox.hoist(&["logs", "box"]).ok();
     assert_ne!(first.text(), "sh");
 }
 
@@ -295,11 +295,11 @@ fn labels_of_the_flags_join_those_of_the_image() {
     let sandbox = Sandbox::new();
     sandbox
         .hoist(&[
-            "create", "--name", "c", "--label", "tier=web", "-l", "bare", "busybox",
+            "create", "--name", "box", "--label", "tier=web", "-l", "bare", "busybox",
         ])
         .ok();
-    assert_eq!(sandbox.inspect("c", "{{.Config.Labels.tier}}"), "web");
-    let all = sandbox.inspect("c", "{{json .Config.Labels}}");
+    assert_eq!(sandbox.inspect("box", "{{.Config.Labels.tier}}"), "web");
+    let all = sandbox.inspect("box", "{{json .Config.Labels}}");
     assert!(
         all.contains("\"bare\":\"\"") && all.contains("org.hoist.stand-in"),
         "{all}"
@@ -310,14 +310,17 @@ fn labels_of_the_flags_join_those_of_the_image() {
 fn create_makes_what_start_runs() {
     let sandbox = Sandbox::new();
     let id = sandbox
-        .hoist(&["create", "--name", "c", "busybox", "echo", "hello"])
+        .hoist(&["create", "--name", "box", "busybox", "echo", "hello"])
         .ok();
-    assert_eq!(sandbox.inspect("c", "{{.State.Status}}"), "created");
-    sandbox.hoist(&["start", "c"]).ok().stdout_is("c");
-    sandbox.wait_for_state("c", "exited");
+    assert_eq!(sandbox.inspect("box", "{{.State.Status}}"), "created");
+    sandbox.hoist(&["start", "box"]).ok().stdout_is("box");
+    sandbox.wait_for_state("box", "exited");
     sandbox.hoist(&["logs", id.text()]).ok().stdout_is("hello");
     // Attached, it shows the output and takes over the exit status.
-    sandbox.hoist(&["start", "-a", "c"]).ok().stdout_is("hello");
+    sandbox
+        .hoist(&["start", "-a", "box"])
+        .ok()
+        .stdout_is("hello");
 }
 
 #[test]

@@ -3,16 +3,13 @@
 use std::path::Path;
 use std::process::Command;
 
-use crate::support::{Child, base_archive};
+use crate::support::{Child, base_archive, made_by};
 
 /// Runs a shell script as root in the machine; what it printed. The script ends at its first failure.
 fn in_the_machine(script: &str) -> String {
     let xtask = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../xtask");
-    let kernel = Path::new(env!("CARGO_TARGET_TMPDIR")).join("../vm");
-    assert!(
-        kernel.join("vmlinuz").exists(),
-        "the kernel is fetched by: cargo xtask vm --make-only"
-    );
+    let kernel = made_by("vm", "vm/vmlinuz");
+    let kernel = kernel.parent().expect("a directory");
     let directory = tempfile::tempdir().expect("a directory");
     let commands = directory.path().join("commands");
     std::fs::write(&commands, format!("set -ex\n{script}")).expect("the script");
@@ -31,14 +28,14 @@ fn limits_and_network_on_cgroup_v2() {
     let printed = in_the_machine(
         "hoist import --change 'CMD [\"sh\"]' /base.tar busybox\n\
          test \"$(hoist run --rm busybox echo hello)\" = hello\n\
-         hoist run -d --name c --memory 64m --cpus 0.5 --pids-limit 32 -p 8080:80 busybox httpd -f -h /etc -p 80\n\
-         cgroup=$(ls -d /sys/fs/cgroup/hoist/*)\n\
+         hoist run -d --name box --memory 64m --cpus 0.5 --pids-limit 32 -p 8080:80 busybox httpd -f -h /etc -p 80\n\
+         cgroup=$(ls -d /sys/fs/cgroup/hoist/*/)\n\
          test \"$(cat $cgroup/memory.max)\" = 67108864\n\
          test \"$(cat $cgroup/cpu.max)\" = '50000 100000'\n\
          test \"$(cat $cgroup/pids.max)\" = 32\n\
-         test \"$(hoist exec c cat /proc/self/cgroup)\" = 0::/\n\
+         test \"$(hoist exec box cat /proc/self/cgroup)\" = 0::/\n\
          wget -q -O - http://127.0.0.1:8080/passwd | grep root\n\
-         hoist rm -f c\n\
+         hoist rm -f box\n\
          code=0; hoist run --name big --memory 16m busybox tail /dev/zero || code=$?\n\
          test $code = 137\n\
          test \"$(hoist inspect --format '{{.State.OOMKilled}}' big)\" = true\n\

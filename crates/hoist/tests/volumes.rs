@@ -153,8 +153,8 @@ fn a_missing_bind_source_is_made_for_v_and_refused_for_mount() {
 fn inspect_lists_the_mounts() {
     let sandbox = Sandbox::new();
     sandbox
-        .hoist(&["create", "--name", "c", "-v", "data:/data:ro", "busybox"])
+        .hoist(&["create", "--name", "box", "-v", "data:/data:ro", "busybox"])
         .ok();
     let format = "{{range .Mounts}}{{.Type}} {{.Name}} {{.Destination}} {{.RW}}{{end}}";
-    assert_eq!(sandbox.inspect("c", format), "volume data /data false");
+    assert_eq!(sandbox.inspect("box", format), "volume data /data false");
 }

@@ -34,10 +34,10 @@ pub use scope::{Scope, StageScope};
 /// How deep `${a:-${b:-…}}` may nest.
 pub const MAX_DEPTH: usize = 64;
 
-/// The size in bytes that a result may have unless [`Expander::limit`] is set: 1 MiB.
+/// The number of bytes that variables may add to a word unless [`Expander::limit`] is set: 128 KiB.
 ///
-/// Linux hands no longer string to a program.
-pub const DEFAULT_LIMIT: usize = 1 << 20;
+/// Linux hands no longer string to a program (`MAX_ARG_STRLEN`).
+pub const DEFAULT_LIMIT: usize = 1 << 17;
 
 /// The result of expanding one word, and the names that decided it.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]

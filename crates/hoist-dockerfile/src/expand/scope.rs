@@ -1,6 +1,6 @@
 //! Where variables come from.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use super::{ExpandError, Expander, Expansion};
 use crate::instruction::Arg;
@@ -46,6 +46,7 @@ impl Scope for Vec<(String, String)> {
 pub struct StageScope {
     variables: BTreeMap<String, String>,
     arguments: Vec<(String, Option<String>)>,
+    declared: BTreeSet<String>,
 }
 
 impl Scope for StageScope {
@@ -59,7 +60,7 @@ impl StageScope {
     pub fn new(environment: impl IntoIterator<Item = (String, String)>) -> Self {
         Self {
             variables: environment.into_iter().collect(),
-            arguments: Vec::new(),
+            ..Self::default()
         }
     }
 
@@ -95,6 +96,7 @@ impl StageScope {
         if let Some(value) = &value {
             self.variables.insert(name.to_owned(), value.clone());
         }
+        self.declared.insert(name.to_owned());
         self.arguments.push((name.to_owned(), value));
         Ok(expansion)
     }
@@ -108,7 +110,7 @@ impl StageScope {
     /// Whether `name` was declared with ARG, with a value or without.
     #[must_use]
     pub fn is_declared(&self, name: &str) -> bool {
-        self.arguments.iter().any(|(known, _)| known == name)
+        self.declared.contains(name)
     }
 
     /// All variables that have a value, by name.

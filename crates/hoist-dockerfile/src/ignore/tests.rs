@@ -206,6 +206,21 @@ fn names_that_are_not_utf8_are_matched() {
 
 proptest! {
     #[test]
+    fn a_walk_and_a_question_agree(
+        rules in prop::collection::vec("!?[ab*/?]{1,6}", 0..5),
+        path in "[ab]{1,2}(/[ab]{1,2}){0,3}",
+    ) {
+        if let Ok(ignore) = Ignore::parse(&rules.join("\n")) {
+            let mut verdict = Verdict::default();
+            for (end, _) in path.match_indices('/').chain([(path.len(), "")]) {
+                verdict = ignore.enter(&path[..end], &verdict);
+            }
+            prop_assert_eq!(verdict.ignored, ignore.is_ignored(&path));
+            prop_assert_eq!(ignore.reason(&verdict), ignore.decision(&path));
+        }
+    }
+
+    #[test]
     fn any_file_is_parsed_or_refused(text in "[ab!#*?/\\[\\]\\\\. \n\r-]{0,40}", path in "[ab/.]{1,12}") {
         if let Ok(ignore) = Ignore::parse(&text) {
             let decision = ignore.decision(&path);

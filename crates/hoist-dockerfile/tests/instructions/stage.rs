@@ -274,3 +274,16 @@ fn too_many_errors_are_not_all_listed() {
         20
     );
 }
+
+#[test]
+fn control_characters_of_the_file_are_not_in_messages() {
+    for text in [
+        "FROM x\n\u{1b}[31mRED a",
+        "FROM x\nENV a=b \u{7}c",
+        "FROM x AS \u{1b}",
+    ] {
+        let shown = shown(text);
+        assert!(!shown.contains(['\u{1b}', '\u{7}']), "{shown:?}");
+        assert!(!errors(text)[0].to_string().contains(['\u{1b}', '\u{7}']));
+    }
+}

@@ -10,7 +10,7 @@ use std::{
 
 use hoist_core::{
     ContainerId, env,
-    image::Config,
+    image::{Config, Healthcheck},
     mount::{MountKind, MountRequest, Propagation},
     name,
     signal::Signal,
@@ -243,12 +243,8 @@ fn merge(image: &Config, request: &CreateRequest) -> Config {
         config.stop_signal.clone_from(signal);
     }
     if let Some(healthcheck) = &request.healthcheck {
-        let mut merged = healthcheck.clone();
-        if merged.test.is_empty() {
-            let inherited = config.healthcheck.take().unwrap_or_default();
-            merged.test = inherited.test;
-        }
-        config.healthcheck = Some(merged);
+        let inherited = config.healthcheck.take().unwrap_or_default();
+        config.healthcheck = Some(merge_healthcheck(inherited, healthcheck));
     }
     for port in &request.ports {
         let port = format!("{}/{}", port.container_port, port.protocol);
@@ -257,6 +253,28 @@ fn merge(image: &Config, request: &CreateRequest) -> Config {
             .insert(port, hoist_core::image::Empty {});
     }
     config
+}
+
+/// The image's health check with what the request says in place of it.
+fn merge_healthcheck(image: Healthcheck, request: &Healthcheck) -> Healthcheck {
+    let either =
+        |asked: Duration, inherited: Duration| if asked.is_zero() { inherited } else { asked };
+    Healthcheck {
+        test: if request.test.is_empty() {
+            image.test
+        } else {
+            request.test.clone()
+        },
+        interval: either(request.interval, image.interval),
+        timeout: either(request.timeout, image.timeout),
+        start_period: either(request.start_period, image.start_period),
+        start_interval: either(request.start_interval, image.start_interval),
+        retries: if request.retries == 0 {
+            image.retries
+        } else {
+            request.retries
+        },
+    }
 }
 
 /// The request's mounts, then the image's volumes that none of them covers.

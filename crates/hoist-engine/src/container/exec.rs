@@ -1,9 +1,10 @@
 //! `exec`: one more process in a running container.
 //!
-//! The caller's own standard streams are handed to the process; no monitor stands between. With a
-//! terminal the caller copies between its own terminal and the container's.
+//! No monitor stands between the caller and the process; [`pump`] tells who holds which stream.
 
-use std::os::fd::{AsFd, OwnedFd};
+mod pump;
+
+use std::os::fd::AsFd;
 
 use hoist_core::{
     env::{self, EnvSetting},
@@ -17,7 +18,7 @@ use rustix::{
 
 use super::Container;
 use crate::{
-    attach::{Streams, pump_terminal},
+    attach::Streams,
     error::EngineError,
     record::Record,
     root::{Engine, cgroup_path},
@@ -49,7 +50,8 @@ pub struct ExecRequest {
 
 impl Engine {
     /// Run a process in a container and wait for it; its exit code, 128 and the signal's number
-    /// when a signal ended it, 0 for a detached one.
+    /// when a signal ended it, 0 for a detached one. Signals that the caller receives meanwhile are
+    /// passed on, if it wants that.
     ///
     /// # Errors
     /// When the container does not run, or the process cannot be started.
@@ -66,48 +68,13 @@ impl Engine {
             rootless::join(container.status.pid)?;
         }
         let process = self.exec_process(container, request)?;
-        let stdio = if request.tty {
-            Stdio::Terminal
-        } else {
-            let null = || {
-                std::fs::OpenOptions::new()
-                    .read(true)
-                    .write(true)
-                    .open("/dev/null")
-                    .map(OwnedFd::from)
-            };
-            let stdin = match &streams.stdin {
-                Some(stdin) if request.stdin && !request.detach => stdin.try_clone(),
-                _ => null(),
-            };
-            let output = |fd: &OwnedFd| {
-                if request.detach {
-                    null()
-                } else {
-                    fd.try_clone()
-                }
-            };
-            let open = || {
-                Ok::<_, std::io::Error>((
-                    stdin?,
-                    output(&streams.stdout)?,
-                    output(&streams.stderr)?,
-                ))
-            };
-            let (stdin, stdout, stderr) = open().map_err(EngineError::system("dup"))?;
-            Stdio::Fds {
-                stdin,
-                stdout,
-                stderr,
-            }
-        };
-        let running = self.enter(container, &process, stdio, false)?;
+        let (stdio, ends) = pump::prepare(request, streams)?.into_parts();
         if request.detach {
-            return Ok(0);
+            return self.enter(container, &process, stdio, false).map(|_| 0);
         }
-        if let Some(terminal) = &running.terminal {
-            pump_terminal(terminal.as_fd(), streams)?;
-        }
+        let signals = pump::signals(streams)?;
+        let running = self.enter(container, &process, stdio, false)?;
+        pump::pump(&running, ends, streams, &signals)?;
         Ok(i32::from(
             running
                 .wait()

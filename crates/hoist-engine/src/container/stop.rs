@@ -20,8 +20,14 @@ impl Engine {
     /// When it does not run.
     pub fn kill(&self, container: &Container, signal: Signal) -> Result<(), EngineError> {
         let mut connection = self.control(container)?;
-        connection.send(Kind::Signal, &signal.number().to_le_bytes())?;
-        connection.answer()
+        connection
+            .send(Kind::Signal, &signal.number().to_le_bytes())
+            .and_then(|()| connection.answer())
+            .map_err(|error| match error {
+                // It ended while it was asked.
+                EngineError::MonitorLost(name) => EngineError::NotRunning(name),
+                other => other,
+            })
     }
 
     /// Ask a container to stop, and kill it when `timeout` (its own grace period when `None`) has

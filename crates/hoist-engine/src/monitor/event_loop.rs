@@ -83,10 +83,6 @@ impl<'a> EventLoop<'a> {
         let log = Log::new(engine.container_dir(&live.record.id).join("log"));
         let (outputs, input) = streams(&mut live.stdio)?;
         let prober = Prober::new(&live.record);
-        live.status.health = prober
-            .as_ref()
-            .zip(live.status.started)
-            .map(|(prober, started)| prober.health(started));
         Ok(Self {
             engine,
             live,

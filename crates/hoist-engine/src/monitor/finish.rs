@@ -28,15 +28,18 @@ impl EventLoop<'_> {
             status.memory_peak = cgroup.memory_peak();
         }
         // What could not be given back is told, and swept by the next command that looks.
-        if let Err(error) = self.live.claims.give_back(self.engine) {
+        let given_back = self.live.claims.give_back(self.engine);
+        if let Err(error) = &given_back {
             self.live
                 .status
                 .error
-                .get_or_insert_with(|| hoist_core::error::chain(&error));
+                .get_or_insert_with(|| hoist_core::error::chain(error));
         }
         self.live.status.endpoint = None;
         self.leave()?;
-        self.tell()
+        self.tell()?;
+        drop(given_back);
+        Ok(())
     }
 
     /// The last status is written and the lock let go; a container with `--rm` vanishes.

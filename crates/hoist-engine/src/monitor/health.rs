@@ -8,6 +8,7 @@ use std::{
 use hoist_core::{
     error::chain,
     health::{EXIT_CODE_NONE, HealthState, OUTPUT_LENGTH, ProbeResult, command},
+    image::Healthcheck,
     signal::Signal,
     time::Timestamp,
 };
@@ -43,11 +44,16 @@ struct Running {
     limit: Duration,
 }
 
+/// The health check of a container and the command of its probes, when it has one.
+pub(super) fn probe(record: &Record) -> Option<(&Healthcheck, Vec<String>)> {
+    let check = record.config.healthcheck.as_ref()?;
+    Some((check, command(check, record.config.shell.as_deref())?))
+}
+
 impl Prober {
     /// `None` when the container has no health check.
     pub(super) fn new(record: &Record) -> Option<Self> {
-        let check = record.config.healthcheck.as_ref()?;
-        let command = command(check, record.config.shell.as_deref())?;
+        let (check, command) = probe(record)?;
         Some(Self {
             command,
             state: HealthState::new(check),

@@ -10,19 +10,21 @@ use std::{
 };
 
 use hoist_core::{port::PortMapping, spec::NamespaceKind, time::Timestamp};
-use hoist_network::{Attach, Endpoint, Forwarder, PublishedPort, hosts_file, resolv_conf};
+use hoist_network::{
+    Attach, Endpoint, Forwarder, Lingering, PublishedPort, hosts_file, resolv_conf,
+};
 use hoist_runtime::{Cgroup, Container, Launch, Stdio, create};
 use hoist_sys::lock::Lock;
 use rustix::pipe::{PipeFlags, pipe_with};
 
-use super::Instructions;
+use super::{Instructions, health::probe};
 use crate::{
     attach::socket_path,
     error::EngineError,
     record::Record,
     request::NetworkMode,
     root::{Engine, cgroup_path, make_dirs, write_json},
-    status::{State, Status},
+    status::{Health, State, Status},
     system::{boot_id, clock},
 };
 
@@ -164,6 +166,7 @@ fn bring_up(
         pid: container.pid,
         monitor: i32::try_from(std::process::id()).unwrap_or(0),
         started: Some(Timestamp::from(clock())),
+        health: probe(&record).map(|_| Health::starting()),
         endpoint: claims.endpoint.clone(),
         boot_id: boot_id()?,
         ..Status::default()
@@ -314,17 +317,20 @@ fn stdio(record: &Record) -> Result<(Stdio, Option<HostStdio>), EngineError> {
 
 impl Claims {
     /// Give everything back; goes on after a failure and reports the first.
-    pub(crate) fn give_back(&mut self, engine: &Engine) -> Result<(), EngineError> {
+    ///
+    /// The container's interface vanishes with its network namespace, which the kernel takes down
+    /// in its own time. What is returned may take a moment to drop: keep it until nobody waits.
+    pub(crate) fn give_back(&mut self, engine: &Engine) -> Result<Option<Lingering>, EngineError> {
         let network = self
             .endpoint
             .take()
-            .map(|endpoint| engine.networks().detach(&endpoint));
+            .map(|endpoint| engine.networks().release(&endpoint));
         let cgroup = self
             .cgroup
             .take()
             .map(|cgroup| cgroup.kill().and_then(|()| cgroup.remove()));
-        network.transpose()?;
+        let lingering = network.transpose()?;
         cgroup.transpose()?;
-        Ok(())
+        Ok(lingering)
     }
 }

@@ -88,7 +88,12 @@ fn carry_out(
             step.hostname.clone()
         },
         mounts,
-        linux: linux(network, cgroup_path(id), &Limits::default()),
+        linux: linux(
+            engine.settings(),
+            network,
+            cgroup_path(id),
+            &Limits::default(),
+        ),
         ..Spec::default()
     };
     let rootless = engine.settings().rootless;

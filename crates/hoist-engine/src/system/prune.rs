@@ -92,6 +92,14 @@ impl Engine {
 
     fn prune_images(&self, request: &PruneRequest, pruned: &mut Pruned) -> Result<(), EngineError> {
         let users = self.image_users()?;
+        let layers = self.store().usage()?.layers;
+        let bytes = |removal: &Removal| match removal {
+            Removal::DeletedLayer(id) => layers
+                .iter()
+                .find(|layer| layer.diff_id == *id)
+                .map_or(0, |layer| layer.size),
+            _ => 0,
+        };
         for summary in self.store().images()? {
             let nameless = summary.references.is_empty();
             let unused = !users.contains_key(&summary.id);
@@ -99,11 +107,10 @@ impl Engine {
                 && (nameless || request.all_images)
                 && has_labels(&summary.labels, &request.labels)
             {
-                pruned.images.extend(self.remove_image(
-                    &summary.id.to_string(),
-                    true,
-                    &request.kept_layers,
-                )?);
+                let removed =
+                    self.remove_image(&summary.id.to_string(), true, &request.kept_layers)?;
+                pruned.space += removed.iter().map(bytes).sum::<u64>();
+                pruned.images.extend(removed);
             }
         }
         let in_use: Vec<Digest> = users.into_keys().collect();

@@ -2,6 +2,10 @@
 //! own, with an uplink to an outside host; containers are namespaces too. All of it vanishes with
 //! the thread and the descriptors.
 #![allow(dead_code, reason = "each test program uses its own part of the world")]
+#![expect(
+    clippy::unwrap_used,
+    reason = "a test that cannot build its world has failed"
+)]
 
 use std::{
     io::{Read as _, Write as _},
@@ -15,12 +19,16 @@ use std::{
 };
 
 use hoist_core::ContainerId;
-use hoist_network::{Attach, Endpoint, Forwarder, NetworkError, Networks, Protocol, PublishedPort};
+use hoist_core::port::Protocol;
+use hoist_network::{Attach, Endpoint, Forwarder, NetworkError, Networks, PublishedPort};
 use hoist_sys::setns::{leave_network, new_network, own_network, within_network};
 use rustix::event::{PollFd, PollFlags, poll};
 
 pub(crate) const HOST: Ipv4Addr = Ipv4Addr::new(10, 77, 0, 1);
 pub(crate) const OUTSIDE: Ipv4Addr = Ipv4Addr::new(10, 77, 0, 2);
+
+/// Not waited for when all is well; a failure ends instead of hanging.
+const PATIENCE: Option<Duration> = Some(Duration::from_secs(60));
 
 pub(crate) struct World {
     pub(crate) outside: OwnedFd,
@@ -199,6 +207,9 @@ pub(crate) fn talk(client: TcpStream, listener: &TcpListener) -> SocketAddr {
 /// The same with datagrams, from `client` to `to`.
 pub(crate) fn talk_udp(client: &UdpSocket, to: SocketAddr, server: &UdpSocket) -> SocketAddr {
     let mut buffer = [0; 8];
+    for socket in [client, server] {
+        socket.set_read_timeout(PATIENCE).unwrap();
+    }
     client.connect(to).unwrap();
     client.send(b"ping").unwrap();
     let (length, peer) = server.recv_from(&mut buffer).unwrap();

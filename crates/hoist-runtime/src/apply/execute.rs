@@ -173,7 +173,7 @@ fn execute_below_init(context: &mut Context<'_>, arguments: &[String]) -> Result
     // From inside, /proc/1 must not lead to hoist's file, memory or descriptors.
     process::set_dumpable(false)?;
     let blocked = init::block_signals()?;
-    let child = clone::clone(clone::Namespaces::NONE, None, || {
+    let child = clone::fork(|| {
         // A process group of its own, in the foreground of the terminal if there is one.
         let _ = rustix::process::setpgid(None, None);
         let _ = rustix::termios::tcsetpgrp(rustix::stdio::stdin(), rustix::process::getpid());
@@ -185,7 +185,7 @@ fn execute_below_init(context: &mut Context<'_>, arguments: &[String]) -> Result
         125
     })?;
     // Everything else is closed here: the end of the talk is the child's `execve` alone.
-    process::run_with_stdio_only(move || init::run(child.pid, &blocked))
+    process::run_with_stdio_only(move || init::run(child, &blocked))
 }
 
 #[cfg(test)]

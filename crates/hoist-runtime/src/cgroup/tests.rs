@@ -6,7 +6,7 @@ use super::*;
 
 /// A name that no other test and no other run uses.
 fn name(test: &str) -> String {
-    format!("/hoist-test/{test}-{}", std::process::id())
+    format!("/hoist-test-{test}-{}", std::process::id())
 }
 
 /// Removes the cgroups at the end, also of a failed test.

@@ -112,6 +112,10 @@ fn a_default_container() {
 }
 
 #[test]
+#[expect(
+    clippy::too_many_lines,
+    reason = "one specification with everything in it"
+)]
 fn everything_else() {
     let mut spec = spec();
     spec.root = Root {

@@ -38,6 +38,9 @@ const IFLA_AF_SPEC: u16 = 26;
 const IFLA_NET_NS_FD: u16 = 28;
 const IFLA_EXT_MASK: u16 = 29;
 
+const IFLA_NUM_TX_QUEUES: u16 = 31;
+const IFLA_NUM_RX_QUEUES: u16 = 32;
+
 const IFLA_INFO_KIND: u16 = 1;
 const IFLA_INFO_DATA: u16 = 2;
 const IFLA_INFO_SLAVE_KIND: u16 = 4;
@@ -150,8 +153,14 @@ impl Requests {
             body.bytes(&link_header(0, 0, 0));
             body.text(IFLA_IFNAME, bridge.name);
             body.attribute(IFLA_ADDRESS, &bridge.mac);
-            body.number(IFLA_MTU, bridge.mtu);
             body.nest(IFLA_LINKINFO, |info| info.text(IFLA_INFO_KIND, "bridge"));
+        });
+        // Only a change of the MTU counts as the administrator's: one given at birth is forgotten
+        // with the first port that leaves.
+        self.push(RTM_NEWLINK, 0, |body| {
+            body.bytes(&link_header(0, 0, 0));
+            body.text(IFLA_IFNAME, bridge.name);
+            body.number(IFLA_MTU, bridge.mtu);
         });
     }
 
@@ -162,6 +171,7 @@ impl Requests {
             body.text(IFLA_IFNAME, pair.host);
             body.number(IFLA_MTU, pair.mtu);
             body.number(IFLA_MASTER, pair.bridge);
+            one_queue(body);
             body.nest(IFLA_LINKINFO, |info| {
                 info.text(IFLA_INFO_KIND, "veth");
                 info.nest(IFLA_INFO_DATA, |data| {
@@ -210,15 +220,6 @@ impl Requests {
             });
         });
         self.tolerate(libc::EAFNOSUPPORT);
-    }
-
-    /// Sets the MTU of the interface `name`, in bytes.
-    pub fn set_mtu(&mut self, name: &str, mtu: u32) {
-        self.push(RTM_NEWLINK, 0, |body| {
-            body.bytes(&link_header(0, 0, 0));
-            body.text(IFLA_IFNAME, name);
-            body.number(IFLA_MTU, mtu);
-        });
     }
 
     /// Deletes the interface `name` (and, for one end of a pair, the other). Absent is fine.
@@ -301,8 +302,15 @@ fn far_end(peer: &mut Body<'_>, pair: &NewPair<'_>) {
     peer.text(IFLA_IFNAME, pair.peer);
     peer.attribute(IFLA_ADDRESS, &pair.peer_mac);
     peer.number(IFLA_MTU, pair.mtu);
+    one_queue(peer);
     let fd = u32::try_from(pair.namespace.as_raw_fd()).expect("an open descriptor is not negative");
     peer.number(IFLA_NET_NS_FD, fd);
+}
+
+/// A pair hands packets over at once: more queues would only cost memory and entries in sysfs.
+fn one_queue(body: &mut Body<'_>) {
+    body.number(IFLA_NUM_TX_QUEUES, 1);
+    body.number(IFLA_NUM_RX_QUEUES, 1);
 }
 
 fn number(bytes: &[u8], at: usize) -> Option<u32> {
@@ -443,7 +451,6 @@ mod tests {
                 (net.destination, net.index),
                 (Ipv4Addr::new(10, 9, 0, 0), Some(index))
             );
-            ask(&socket, |r| r.set_mtu("br0", 1300));
             ask(&socket, |r| r.delete_link("br0"));
             ask(&socket, |r| r.delete_link("br0"));
             assert_eq!(links(&ask(&socket, |r| r.get_link("br0"))), []);

@@ -37,7 +37,7 @@ pub(crate) fn exec(
         .then(terminal::RawMode::enter)
         .flatten();
     let streams = run::streams(flags.interactive, raw.is_some(), true)?;
-    let code = engine.exec(&container, &request, streams);
+    let code = engine.exec(&container, &request, &streams);
     drop(raw);
     Ok(run::exit_code(code?))
 }

@@ -16,8 +16,6 @@ pub(crate) fn kill(
     let engine = call.engine()?;
     let signal = flags.signal.unwrap_or(Signal::KILL);
     each::container(&engine, words, |container| {
-        engine
-            .kill(container, signal.number())
-            .map_err(CliError::from)
+        engine.kill(container, signal).map_err(CliError::from)
     })
 }

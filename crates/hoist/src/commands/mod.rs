@@ -61,38 +61,38 @@ pub(crate) fn paths(command: &Command) -> impl Iterator<Item = String> {
     nouns.chain(verbs.map(|entry| entry.name.to_owned()))
 }
 
-/// The command whose name is at most two letters away from `name`.
+/// The command whose name is closest to `name`, when a slip or two of the fingers lie between.
 pub(crate) fn nearest(name: &str) -> Option<String> {
-    let verbs = SECTIONS
-        .iter()
-        .flat_map(|(_, entries)| entries.iter())
-        .map(|entry| entry.name.to_owned());
+    let verbs = SECTIONS.iter().flat_map(|(_, entries)| entries.iter());
+    let verbs = verbs.map(|entry| entry.name.to_owned());
     let nouns = GROUPS.iter().flat_map(|group| {
-        group
-            .entries
-            .iter()
-            .map(|entry| format!("{} {}", group.name, entry.name))
+        let entries = group.entries.iter();
+        entries.map(|entry| format!("{} {}", group.name, entry.name))
     });
-    let near = verbs
-        .chain(nouns)
-        .map(|known| (distance(name, &known), known));
-    near.filter(|(distance, known)| *distance <= 2 && *distance < known.len().min(name.len()))
-        .min_by_key(|(distance, _)| *distance)
+    let near = verbs.chain(nouns).map(|known| (slips(name, &known), known));
+    near.filter(|(slips, known)| *slips <= known.len().div_ceil(4))
+        .min_by_key(|(slips, _)| *slips)
         .map(|(_, known)| known)
 }
 
-/// How many letters must be changed, added or left out to make `a` of `b` (Levenshtein).
-fn distance(a: &str, b: &str) -> usize {
-    let mut row: Vec<usize> = (0..=b.chars().count()).collect();
-    for (i, left) in a.chars().enumerate() {
-        let mut diagonal = std::mem::replace(&mut row[0], i + 1);
-        for (j, right) in b.chars().enumerate() {
-            let replace = diagonal + usize::from(left != right);
-            diagonal = row[j + 1];
-            row[j + 1] = replace.min(diagonal + 1).min(row[j] + 1);
+/// How many letters must be changed, added, left out or swapped with their neighbour to make `a`
+/// of `b` (Damerau's distance, each place at most once).
+fn slips(a: &str, b: &str) -> usize {
+    let (a, b): (Vec<char>, Vec<char>) = (a.chars().collect(), b.chars().collect());
+    let mut rows: Vec<Vec<usize>> = vec![(0..=b.len()).collect()];
+    for i in 1..=a.len() {
+        let mut row = vec![i];
+        for j in 1..=b.len() {
+            let changed = rows[i - 1][j - 1] + usize::from(a[i - 1] != b[j - 1]);
+            let mut least = changed.min(rows[i - 1][j] + 1).min(row[j - 1] + 1);
+            if i > 1 && j > 1 && a[i - 1] == b[j - 2] && a[i - 2] == b[j - 1] {
+                least = least.min(rows[i - 2][j - 2] + 1);
+            }
+            row.push(least);
         }
+        rows.push(row);
     }
-    row[row.len() - 1]
+    rows[a.len()][b.len()]
 }
 
 #[cfg(test)]
@@ -106,6 +106,8 @@ mod tests {
             ("image", Some("images")),
             ("container lst", Some("container ls")),
             ("xyz", None),
+            ("bogus", None),
+            ("", None),
         ];
         for (typed, near) in table {
             assert_eq!(nearest(typed).as_deref(), near, "{typed}");

@@ -14,8 +14,9 @@ pub(crate) fn remove(
     words: &[String],
 ) -> Result<ExitCode, CliError> {
     let engine = call.working_engine()?;
+    let kept = hoist_build::cached_layers(&engine)?;
     each::name(words, |name| {
-        ui::out(&lines(&engine.remove_image(name, flags.force)?))
+        ui::out(&lines(&engine.remove_image(name, flags.force, &kept)?))
     })
 }
 

@@ -36,7 +36,7 @@ pub(crate) fn end(
         // Negative waits for ever.
         Some(seconds) => u64::try_from(seconds).ok().map(Duration::from_secs),
     };
-    Ok(engine.stop_with(container, signal.number(), grace)?)
+    Ok(engine.stop_with(container, signal, grace)?)
 }
 
 fn own_signal(container: &Container) -> Signal {

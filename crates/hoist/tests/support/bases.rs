@@ -14,26 +14,20 @@ use std::process::Command;
 
 use serde_json::Value;
 
-/// Where `cargo xtask bases` leaves its archives.
-fn cache() -> PathBuf {
-    Path::new(env!("CARGO_TARGET_TMPDIR")).join("../bases")
-}
-
-/// What is known about the images: `bases.json`.
-fn index() -> Value {
-    let file = cache().join("bases.json");
-    let text = fs::read(&file).unwrap_or_else(|error| {
-        panic!(
-            "{}: {error}\nThe base images are made by: cargo xtask bases --make-only",
-            file.display()
-        )
-    });
-    serde_json::from_slice(&text).expect("bases.json is JSON")
+/// Where `cargo xtask bases` leaves its archives, and what it notes about them.
+fn index() -> (PathBuf, Value) {
+    let file = super::made_by("bases", "bases/bases.json");
+    let text = fs::read(&file).expect("bases.json");
+    let directory = file.parent().expect("a file lies in a directory");
+    (
+        directory.to_owned(),
+        serde_json::from_slice(&text).expect("bases.json is JSON"),
+    )
 }
 
 /// The archive of a base image and the changes that `import` is to apply.
 pub(crate) fn archive(name: &str) -> (PathBuf, Vec<String>) {
-    let index = index();
+    let (cache, index) = index();
     let bases = index["bases"].as_array().expect("a list of images");
     let base = bases
         .iter()
@@ -45,7 +39,7 @@ pub(crate) fn archive(name: &str) -> (PathBuf, Vec<String>) {
         .iter()
         .filter_map(|change| change.as_str().map(str::to_owned))
         .collect();
-    (cache().join(archive), changes)
+    (cache.join(archive), changes)
 }
 
 /// Imports images with commands made by `hoist`, which know their data root.
@@ -109,12 +103,13 @@ fn template(bases: &[&str]) -> PathBuf {
     lock.lock().expect("a lock");
 
     // Another build may write another format; another week has other images.
+    let (_, index) = index();
     let built = fs::metadata(env!("CARGO_BIN_EXE_hoist")).expect("hoist is built");
     let key = format!(
         "{:?} {} {}",
         built.modified().ok(),
-        index()["recipe"],
-        index()["week"]
+        index["recipe"],
+        index["week"]
     );
     let (directory, key_file) = (roots.join(&set), roots.join(format!("{set}.key")));
     if fs::read_to_string(&key_file).is_ok_and(|known| known == key) {

@@ -10,6 +10,7 @@ mod user;
 
 use std::io::{Read as _, Write as _};
 use std::net::{TcpListener, TcpStream};
+use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 pub(crate) use bases::archive as base_archive;
@@ -30,6 +31,20 @@ pub(crate) fn wait_until(what: &str, mut condition: impl FnMut() -> bool) {
         assert!(begun.elapsed() < DEADLINE, "waited in vain until {what}");
         std::thread::sleep(Duration::from_millis(10));
     }
+}
+
+/// A file that a chore leaves in cargo's target directory, or how to make it.
+pub(crate) fn made_by(chore: &str, file: &str) -> PathBuf {
+    let own = Path::new(env!("CARGO_TARGET_TMPDIR"));
+    let places = own.ancestors().map(|directory| directory.join(file));
+    places
+        .into_iter()
+        .find(|path| path.exists())
+        .unwrap_or_else(|| {
+            panic!(
+                "no {file} in the target directory; it is made by: cargo xtask {chore} --make-only"
+            )
+        })
 }
 
 /// A TCP port of this machine that was free a moment ago.

@@ -163,7 +163,8 @@ impl Render for Live {
                     let surplus = step.output.len().saturating_sub(SHOWN_OUTPUT);
                     drop(step.output.drain(..surplus));
                 }
-                String::new()
+                // The next tick shows it: output may come faster than a terminal can draw.
+                return String::new();
             }
             BuildEvent::StepReason { index, text } => match self.steps.get_mut(index) {
                 Some(step) => {
@@ -259,6 +260,7 @@ mod tests {
                 bytes,
             });
         }
+        text += &live.tick();
         let shown = screen(&text);
         assert_eq!(shown.len(), 2 + SHOWN_OUTPUT, "{shown:?}");
         assert_eq!(shown.last().map(String::as_str), Some(" => => line 8"));

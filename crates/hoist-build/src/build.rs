@@ -1,0 +1,325 @@
+//! The build from beginning to end.
+
+use std::{
+    cell::RefCell,
+    collections::{BTreeMap, BTreeSet},
+    io,
+    path::{Path, PathBuf},
+    sync::{
+        Arc,
+        atomic::{AtomicBool, AtomicUsize, Ordering},
+    },
+    time::Instant,
+};
+
+use hoist_core::{
+    Platform,
+    event::{BuildEvent, Warning},
+};
+use hoist_dockerfile::{
+    Diagnostic, Dockerfile, DockerfileError, Source as Text, parse_bytes,
+    stages::{Inputs as StageInputs, resolve},
+    suggest::nearest,
+};
+use hoist_engine::Engine;
+use hoist_store::{StoreError, StoredImage};
+
+use crate::{
+    cache::{CONTEXTS, Cache},
+    context::{Context, find_dockerfile},
+    error::BuildError,
+    excerpt::Listing,
+    execute::{Worker, as_copy},
+    explain::Trail,
+    export::export,
+    plan::{Action, CopyFrom, Inputs, MountSource, Plan, plan},
+    request::{BuildRequest, Built},
+    schedule::{self, Permits},
+    sources::{Place, Source, gather},
+};
+
+/// Build an image. `events` is told what happens as it happens, from several threads; once
+/// `cancelled` is set the build stops.
+///
+/// Everything that can be seen to be wrong before the first step runs is told then. A build that
+/// fails or is stopped leaves the layers of the steps that it completed in the cache, and nothing
+/// else.
+///
+/// # Errors
+/// [`BuildError`]; of an instruction that failed, with its lines ([`BuildError::excerpt`]).
+pub fn build(
+    engine: &Engine,
+    request: &BuildRequest,
+    events: &(dyn Fn(BuildEvent) + Sync),
+    cancelled: &AtomicBool,
+) -> Result<Built, BuildError> {
+    let started = Instant::now();
+    let (listing, dockerfile, path) = read_dockerfile(request)?;
+    let warnings = warnings(&dockerfile, &listing);
+    for warning in &warnings {
+        events(BuildEvent::Warning(warning.clone()));
+    }
+    let plan = make_plan(engine, request, &dockerfile, &listing)?;
+    let remembered = engine.settings().root.join(CONTEXTS);
+    let context = Context::open(&request.context, path.as_deref(), &remembered)?;
+    let gathered = gather_all(&plan, &context, &listing, cancelled);
+    context.memory.save();
+    let prepared = gathered?;
+    if !prepared.is_empty() {
+        events(scanned(&prepared));
+    }
+    let cache = Cache::open(engine, !request.no_cache);
+    let trail = Trail::new(&context.real, path.as_deref().unwrap_or(Path::new("-")));
+    let worker = Worker {
+        engine,
+        plan: &plan,
+        listing: &listing,
+        context: &context,
+        cache: &cache,
+        trail: &trail,
+        permits: Permits::default(),
+        platform: request.platform.clone().unwrap_or_else(Platform::host),
+        events,
+        prepared,
+        cached: AtomicUsize::new(0),
+    };
+    let result = schedule::run(plan.stages.len(), cancelled, &|position, board, stop| {
+        worker.stage(position, board, stop)
+    });
+    trail.save(&cache);
+    let result = result?;
+    let cached = worker.cached.load(Ordering::Relaxed);
+    let mut built = export(&worker, request, &result)?;
+    built.cached = cached;
+    built.warnings = warnings;
+    events(BuildEvent::Finished {
+        image: built.id,
+        names: request
+            .tags
+            .iter()
+            .map(hoist_core::Reference::familiar)
+            .collect(),
+        duration: started.elapsed(),
+    });
+    Ok(built)
+}
+
+/// The Dockerfile of `request`, parsed, and where it lies when it is a file.
+fn read_dockerfile(
+    request: &BuildRequest,
+) -> Result<(Listing, Dockerfile, Option<PathBuf>), BuildError> {
+    let (bytes, path) = match &request.dockerfile_text {
+        Some(text) => (text.clone().into_bytes(), None),
+        None => {
+            let path = find_dockerfile(&request.context, request.dockerfile.as_deref());
+            (read(&request.context, &path)?, Some(path))
+        }
+    };
+    let name = match &path {
+        Some(path) => path
+            .file_name()
+            .unwrap_or_default()
+            .to_string_lossy()
+            .into_owned(),
+        None => "Dockerfile".to_owned(),
+    };
+    let listing = Listing {
+        name,
+        source: Text::from_bytes(&bytes),
+    };
+    match parse_bytes(&bytes) {
+        Ok(dockerfile) => Ok((listing, dockerfile, path)),
+        Err(found) => {
+            let error = DockerfileError::syntax(found, &listing.source);
+            Err(listing.language(error))
+        }
+    }
+}
+
+fn read(context: &Path, path: &Path) -> Result<Vec<u8>, BuildError> {
+    let source = match std::fs::read(path) {
+        Ok(bytes) => return Ok(bytes),
+        Err(error) => error,
+    };
+    // A context that is not there is the better news.
+    if source.kind() == io::ErrorKind::NotFound || source.kind() == io::ErrorKind::NotADirectory {
+        match std::fs::metadata(context) {
+            Ok(found) if found.is_dir() => {}
+            Ok(_) => return Err(unusable(context, io::ErrorKind::NotADirectory.into())),
+            Err(error) => return Err(unusable(context, error)),
+        }
+    }
+    Err(BuildError::Dockerfile {
+        path: path.to_owned(),
+        similar: similar_files(path),
+        source,
+    })
+}
+
+fn unusable(context: &Path, source: io::Error) -> BuildError {
+    BuildError::Context {
+        path: context.to_owned(),
+        source,
+    }
+}
+
+/// Files beside `path` that could be the Dockerfile.
+fn similar_files(path: &Path) -> Vec<String> {
+    let parent = match path.parent() {
+        Some(parent) if !parent.as_os_str().is_empty() => parent,
+        _ => Path::new("."),
+    };
+    let mut names: Vec<String> = std::fs::read_dir(parent)
+        .into_iter()
+        .flatten()
+        .filter_map(|entry| entry.ok()?.file_name().into_string().ok())
+        .filter(|name| {
+            let lower = name.to_lowercase();
+            !lower.ends_with("ignore")
+                && (lower.contains("dockerfile") || lower.contains("containerfile"))
+        })
+        .collect();
+    names.sort();
+    names.truncate(3);
+    names
+        .iter()
+        .map(|name| path.with_file_name(name).display().to_string())
+        .collect()
+}
+
+/// What the parser found, as events have it.
+fn warnings(dockerfile: &Dockerfile, listing: &Listing) -> Vec<Warning> {
+    let warning = |found: &Diagnostic| Warning {
+        rule: Some(found.code.to_owned()),
+        message: found.message.clone(),
+        file: Some(listing.name.clone()),
+        line: Some(listing.line(found.span)),
+        hints: found.help.iter().cloned().collect(),
+    };
+    dockerfile.warnings.iter().map(warning).collect()
+}
+
+fn make_plan(
+    engine: &Engine,
+    request: &BuildRequest,
+    dockerfile: &Dockerfile,
+    listing: &Listing,
+) -> Result<Plan, BuildError> {
+    let given = request.build_args.iter();
+    let build_args: BTreeMap<String, String> = given
+        .filter_map(|(name, value)| Some((name.clone(), value.clone()?)))
+        .collect();
+    let host = Platform::host();
+    let inputs = StageInputs {
+        target: request.target.as_deref(),
+        build_args: &build_args,
+        build_platform: &host,
+        target_platform: request.platform.as_ref().unwrap_or(&host),
+        contexts: &BTreeSet::new(),
+    };
+    let resolution = resolve(dockerfile, &inputs).map_err(|error| listing.language(error))?;
+    let known = RefCell::new(BTreeMap::<String, Arc<StoredImage>>::new());
+    let images = |name: &str| -> Result<Arc<StoredImage>, BuildError> {
+        if let Some(image) = known.borrow().get(name) {
+            return Ok(Arc::clone(image));
+        }
+        let image = Arc::new(find_image(engine, name)?);
+        known
+            .borrow_mut()
+            .insert(name.to_owned(), Arc::clone(&image));
+        Ok(image)
+    };
+    let inputs = Inputs {
+        listing,
+        resolution: &resolution,
+        build_args: &build_args,
+        network: request.network,
+        platform: request.platform.as_ref(),
+        images: &images,
+    };
+    plan(dockerfile, &inputs)
+}
+
+fn find_image(engine: &Engine, name: &str) -> Result<StoredImage, BuildError> {
+    let store = engine.store();
+    match store.resolve(name) {
+        Ok(id) => Ok(store.image(&id)?),
+        Err(StoreError::NoSuchImage(_)) => {
+            let images = store.images().unwrap_or_default();
+            let references = images.iter().flat_map(|image| &image.references);
+            let names: Vec<String> = references.map(short).collect();
+            let repository = name.split(':').next().unwrap_or(name);
+            let other_tags = names
+                .iter()
+                .filter(|known| known.split(':').next() == Some(repository));
+            let near = nearest(name, names.iter().map(String::as_str)).map(str::to_owned);
+            Err(BuildError::BaseImage {
+                reference: name.to_owned(),
+                similar: near.into_iter().chain(other_tags.cloned()).collect(),
+            })
+        }
+        Err(error) => Err(error.into()),
+    }
+}
+
+/// A name as a Dockerfile writes it: `latest` goes without saying.
+fn short(reference: &hoist_core::Reference) -> String {
+    let name = reference.familiar();
+    name.strip_suffix(":latest")
+        .map(str::to_owned)
+        .unwrap_or(name)
+}
+
+/// Find and digest everything that the plan reads from the context, before anything runs.
+fn gather_all(
+    plan: &Plan,
+    context: &Context,
+    listing: &Listing,
+    cancelled: &AtomicBool,
+) -> Result<BTreeMap<(usize, usize), Vec<Source>>, BuildError> {
+    let place = Place {
+        root: &context.root,
+        context: Some(context),
+        cancelled,
+    };
+    let mut prepared = BTreeMap::new();
+    for step in plan.stages.iter().flat_map(|stage| stage.steps()) {
+        let mut add = |number: usize, action: &crate::plan::CopyAction| {
+            let sources =
+                gather(action, place).map_err(|error| error.at(|| listing.excerpt(step.span)))?;
+            prepared.insert((step.index, number), sources);
+            Ok::<_, BuildError>(())
+        };
+        match &step.action {
+            Action::Copy(copy) if matches!(copy.from, CopyFrom::Context) => add(0, copy)?,
+            Action::Run(run) => {
+                for (number, mount) in run.mounts.iter().enumerate() {
+                    if let MountSource::Bind { from, path } = &mount.source
+                        && matches!(from, CopyFrom::Context)
+                    {
+                        add(number, &as_copy(from, path))?;
+                    }
+                }
+            }
+            Action::Copy(_) | Action::MakeDirectory { .. } => {}
+        }
+    }
+    Ok(prepared)
+}
+
+/// How much of the context the build reads.
+fn scanned(prepared: &BTreeMap<(usize, usize), Vec<Source>>) -> BuildEvent {
+    let mut seen = BTreeMap::new();
+    for source in prepared.values().flatten() {
+        for entry in &source.entries {
+            let identity = entry.identity;
+            if !entry.is_directory() {
+                seen.insert((identity.device, identity.inode), identity.size);
+            }
+        }
+    }
+    BuildEvent::ContextScanned {
+        files: seen.len() as u64,
+        bytes: seen.values().sum(),
+    }
+}

@@ -1,0 +1,309 @@
+//! `RUN --mount`: files of the context, of stages and images, cache directories, memory.
+//!
+//! What a step may only look at is mounted from where it lies when that shows no more than it
+//! should; everything else is copied first into a draft that nobody commits, so that the step may
+//! write to it and sees no ignored file.
+
+use std::{
+    ffi::OsStr,
+    os::unix::fs::{MetadataExt, PermissionsExt},
+    path::{Path, PathBuf},
+    sync::atomic::AtomicBool,
+    time::Duration,
+};
+
+use hoist_core::{Digest, spec::Mount};
+use hoist_dockerfile::instruction::Sharing;
+use hoist_store::LayerDraft;
+use hoist_sys::lock::Lock;
+
+use super::{
+    Worker, check,
+    copy::{self, Item, Job},
+    draft::Draft,
+    open_directory,
+    step::At,
+};
+use crate::{
+    cache::MOUNTS,
+    error::BuildError,
+    key::chain,
+    plan::{CopyAction, CopyFrom, CopyOptions, MountAction, MountSource, RunAction},
+    sources::{Place, Source, gather},
+    tree::{Root, below},
+};
+
+/// How often whoever waits for a cache mount looks again.
+const TICK: Duration = Duration::from_millis(50);
+
+/// The mounts of one step, with what must live as long as it runs.
+#[derive(Debug, Default)]
+pub(super) struct Mounts {
+    list: Vec<Mount>,
+    drafts: Vec<LayerDraft>,
+    locks: Vec<Lock>,
+}
+
+impl Mounts {
+    /// The mounts, in the order in which they are made.
+    pub(super) fn list(&self) -> Vec<Mount> {
+        self.list.clone()
+    }
+
+    fn bind(&mut self, source: PathBuf, destination: &str, read_only: bool) {
+        let mut options = vec!["bind".to_owned(), "rprivate".to_owned()];
+        if read_only {
+            options.push("ro".to_owned());
+        }
+        self.list.push(Mount {
+            destination: PathBuf::from(destination),
+            kind: "bind".to_owned(),
+            source: Some(source),
+            options,
+        });
+    }
+}
+
+/// The copy that a bind mount of `path` amounts to.
+pub(crate) fn as_copy(from: &CopyFrom, path: &str) -> CopyAction {
+    CopyAction {
+        from: from.clone(),
+        sources: vec![path.to_owned()],
+        inline: Vec::new(),
+        destination: "/".to_owned(),
+        chown: None,
+        chmod: None,
+        exclude: Vec::new(),
+        options: CopyOptions::default(),
+    }
+}
+
+impl Worker<'_> {
+    /// What each mount of `action` brings into the key of the step.
+    pub(super) fn mount_digests(
+        &self,
+        at: At<'_>,
+        action: &RunAction,
+    ) -> Result<Vec<Option<Digest>>, BuildError> {
+        let digest = |(place, mount): (usize, &MountAction)| match &mount.source {
+            MountSource::Bind {
+                from: CopyFrom::Context,
+                ..
+            } => {
+                let sources = self.prepared(at.step.index, place);
+                Ok(sources.first().map(|source| source.digest))
+            }
+            MountSource::Bind {
+                from: CopyFrom::Other(base),
+                ..
+            } => Ok(Some(chain(&self.layers_of(base, at.board, at.stop)?))),
+            MountSource::Cache { .. } | MountSource::Tmpfs { .. } => Ok(None),
+        };
+        action.mounts.iter().enumerate().map(digest).collect()
+    }
+
+    /// Prepare the mounts of `action`, and its script.
+    pub(super) fn mounts(&self, at: At<'_>, action: &RunAction) -> Result<Mounts, BuildError> {
+        let mut mounts = Mounts::default();
+        if let Some((name, content)) = &action.script {
+            self.script(&mut mounts, name, content)?;
+        }
+        for (place, mount) in action.mounts.iter().enumerate() {
+            match &mount.source {
+                MountSource::Tmpfs { size } => mounts.list.push(tmpfs(mount, *size)),
+                MountSource::Cache { .. } => self.cache_mount(&mut mounts, mount, at.stop)?,
+                MountSource::Bind { from, path } => {
+                    self.bind_mount(&mut mounts, at, (place, mount), (from, path))?;
+                }
+            }
+        }
+        Ok(mounts)
+    }
+
+    fn script(&self, mounts: &mut Mounts, name: &str, content: &str) -> Result<(), BuildError> {
+        let draft = self.engine.store().begin_layer()?;
+        let path = draft.path().join("script");
+        let write = || {
+            std::fs::write(&path, content)?;
+            std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o755))
+        };
+        write().map_err(|source| BuildError::Io {
+            action: "write",
+            path: path.clone(),
+            source,
+        })?;
+        mounts.bind(path, &format!("/dev/pipes/{name}"), true);
+        mounts.drafts.push(draft);
+        Ok(())
+    }
+
+    fn bind_mount(
+        &self,
+        mounts: &mut Mounts,
+        at: At<'_>,
+        (place, mount): (usize, &MountAction),
+        (from, path): (&CopyFrom, &str),
+    ) -> Result<(), BuildError> {
+        let (root, gathered);
+        let (root, sources): (&Root, &[Source]) = match from {
+            CopyFrom::Context => {
+                let sources = self.prepared(at.step.index, place);
+                if let [source] = sources
+                    && mount.read_only
+                    && (self.context.ignore.is_none() || !source.entries[0].is_directory())
+                {
+                    let base = below(&self.context.real, &source.start);
+                    mounts.bind(base, &mount.target, true);
+                    return Ok(());
+                }
+                (&self.context.root, sources)
+            }
+            CopyFrom::Other(base) => {
+                let layers = self.layers_of(base, at.board, at.stop)?;
+                let Some(tree) = self.tree(&layers)? else {
+                    return Err(BuildError::MissingSource {
+                        path: path.to_owned(),
+                        hints: vec!["scratch has no files".to_owned()],
+                    });
+                };
+                root = tree;
+                let place = Place {
+                    root: &root,
+                    context: None,
+                    cancelled: at.stop,
+                };
+                gathered = gather(&as_copy(from, path), place)?;
+                (&root, &gathered)
+            }
+        };
+        let (draft, shown) = self.snapshot(at, root, sources)?;
+        mounts.bind(shown, &mount.target, mount.read_only);
+        mounts.drafts.push(draft);
+        Ok(())
+    }
+
+    /// A copy of `sources` that the step may have to itself, and the path to show of it.
+    fn snapshot(
+        &self,
+        at: At<'_>,
+        root: &Root,
+        sources: &[Source],
+    ) -> Result<(LayerDraft, PathBuf), BuildError> {
+        let layer = self.engine.store().begin_layer()?;
+        let mut draft = Draft::new(open_directory(layer.path())?, None, at.stage.time)?;
+        let items = sources.iter().map(|source| Item::Tree {
+            root,
+            name: &source.name,
+            start: &source.start,
+            entries: &source.entries,
+        });
+        let job = Job {
+            items: items.collect(),
+            destination: "/",
+            owner: None,
+            chmod: None,
+            cancelled: at.stop,
+        };
+        copy::copy(&mut draft, &job)?;
+        draft.finish()?;
+        let shown = match sources {
+            [source] if !source.entries[0].is_directory() => {
+                let name = source.name.file_name().unwrap_or(OsStr::new("file"));
+                layer.path().join(name)
+            }
+            _ => layer.path().to_owned(),
+        };
+        Ok((layer, shown))
+    }
+
+    fn cache_mount(
+        &self,
+        mounts: &mut Mounts,
+        mount: &MountAction,
+        stop: &AtomicBool,
+    ) -> Result<(), BuildError> {
+        let MountSource::Cache {
+            id,
+            sharing,
+            mode,
+            uid,
+            gid,
+        } = &mount.source
+        else {
+            return Ok(());
+        };
+        let name = Digest::of(id.as_bytes()).hex();
+        let caches = self.engine.settings().root.join(MOUNTS);
+        let (directory, lock) = claim(&caches, &name, *sharing, stop)?;
+        let data = directory.join("data");
+        make_data(&data, *mode, (*uid, *gid)).map_err(|source| BuildError::Io {
+            action: "make the cache mount",
+            path: data.clone(),
+            source,
+        })?;
+        mounts.bind(data, &mount.target, mount.read_only);
+        mounts.locks.push(lock);
+        Ok(())
+    }
+}
+
+fn tmpfs(mount: &MountAction, size: Option<u64>) -> Mount {
+    let mut options = vec!["nosuid".to_owned(), "nodev".to_owned()];
+    options.extend(size.map(|bytes| format!("size={bytes}")));
+    Mount {
+        destination: PathBuf::from(&mount.target),
+        kind: "tmpfs".to_owned(),
+        source: None,
+        options,
+    }
+}
+
+/// The directory of a cache mount, and the lock on it: shared with others, waited for, or, when
+/// it is taken and each is to have its own, the next free one.
+fn claim(
+    caches: &Path,
+    name: &str,
+    sharing: Sharing,
+    stop: &AtomicBool,
+) -> Result<(PathBuf, Lock), BuildError> {
+    let mut number = 0;
+    loop {
+        check(stop)?;
+        let directory = match number {
+            0 => caches.join(name),
+            number => caches.join(format!("{name}-{number}")),
+        };
+        let path = directory.join("lock");
+        let try_lock = || -> std::io::Result<Option<Lock>> {
+            std::fs::create_dir_all(&directory)?;
+            match sharing {
+                Sharing::Shared => Lock::try_shared(&path),
+                Sharing::Locked | Sharing::Private => Lock::try_exclusive(&path),
+            }
+        };
+        let lock = try_lock().map_err(|source| BuildError::Io {
+            action: "lock",
+            path: path.clone(),
+            source,
+        })?;
+        match (lock, sharing) {
+            (Some(lock), _) => return Ok((directory, lock)),
+            (None, Sharing::Private) => number += 1,
+            (None, Sharing::Shared | Sharing::Locked) => std::thread::sleep(TICK),
+        }
+    }
+}
+
+/// Make the directory that is mounted, when it is not there; its owner and mode are decided then.
+fn make_data(data: &Path, mode: u32, (uid, gid): (u32, u32)) -> std::io::Result<()> {
+    match std::fs::create_dir(data) {
+        Ok(()) => {}
+        Err(e) if e.kind() == std::io::ErrorKind::AlreadyExists => return Ok(()),
+        Err(e) => return Err(e),
+    }
+    let metadata = std::fs::metadata(data)?;
+    if (metadata.uid(), metadata.gid()) != (uid, gid) {
+        std::os::unix::fs::chown(data, Some(uid), Some(gid))?;
+    }
+    std::fs::set_permissions(data, std::fs::Permissions::from_mode(mode))
+}

@@ -1,0 +1,315 @@
+//! One step: its key, the cache, and what is done when the cache has nothing.
+
+use std::{path::Path, sync::atomic::AtomicBool, time::Instant};
+
+use hoist_core::{Describe, Digest, Kind, event::BuildEvent};
+
+use super::{
+    StageResult, Worker,
+    copy::{self, Item, Job},
+    draft::New,
+    owner,
+};
+use crate::{
+    cache::{Claim, Found, Record},
+    error::BuildError,
+    explain::manifest,
+    key::Parts,
+    parts::{self, Ground},
+    plan::{Action, CopyAction, CopyFrom, StagePlan, Step},
+    schedule::{Board, Permit},
+    sources::{Place, Source, gather},
+    tree::Root,
+};
+
+/// The step that is being done, and where.
+#[derive(Clone, Copy)]
+pub(super) struct At<'a> {
+    pub(super) stage: &'a StagePlan,
+    pub(super) step: &'a Step,
+    /// The layers below.
+    pub(super) layers: &'a [Digest],
+    pub(super) board: &'a Board<StageResult>,
+    pub(super) stop: &'a AtomicBool,
+}
+
+/// The right to work on a step: a claim on its key, and a share of the machine.
+struct Turn<'a> {
+    claim: Claim<'a>,
+    started: Instant,
+    _permit: Permit<'a>,
+}
+
+impl Worker<'_> {
+    /// Do `step` on top of `layers`, unless it has been done.
+    pub(super) fn step(
+        &self,
+        stage: &StagePlan,
+        step: &Step,
+        layers: &[Digest],
+        board: &Board<StageResult>,
+        stop: &AtomicBool,
+    ) -> Result<Record, BuildError> {
+        let at = At {
+            stage,
+            step,
+            layers,
+            board,
+            stop,
+        };
+        self.emit(BuildEvent::StepStarted {
+            index: step.index,
+            total: self.plan.total,
+            stage: stage.name.clone(),
+            text: step.text.clone(),
+        });
+        let started = Instant::now();
+        let result = match &step.action {
+            Action::Run(run) => self.run(at, run),
+            Action::Copy(copy) => self.copy(at, copy),
+            Action::MakeDirectory { path, user } => self.make_directory(at, path, user),
+        };
+        result.map_err(|error| {
+            let error = error.at(|| self.listing.excerpt(step.span));
+            if !matches!(error, BuildError::Cancelled) {
+                self.emit(BuildEvent::StepFailed {
+                    index: step.index,
+                    duration: started.elapsed(),
+                    exit_code: match error.kind() {
+                        Kind::ContainerCommand(code) => Some(code),
+                        _ => None,
+                    },
+                    text: hoist_core::error::chain(error.innermost()),
+                });
+            }
+            error
+        })
+    }
+
+    /// Look up `parts`; when the step is to be done, say why and wait for a turn.
+    fn turn<'b>(
+        &'b self,
+        at: At<'_>,
+        parts: &Parts,
+        sources: &[Source],
+    ) -> Result<Result<Record, Turn<'b>>, BuildError> {
+        let key = parts.key();
+        self.trail.note((at.stage.number, at.step.position), key);
+        let claim = match self.cache.find(key) {
+            Found::Done(record) => {
+                self.cached(at);
+                return Ok(Ok(record));
+            }
+            Found::ToDo(claim) => claim,
+        };
+        if !matches!(&at.step.action, Action::Copy(copy) if matches!(copy.from, CopyFrom::Other(_)))
+        {
+            self.explain(at, parts, sources);
+        }
+        let permit = self.permits.acquire(at.stop)?;
+        Ok(Err(Turn {
+            claim,
+            started: Instant::now(),
+            _permit: permit,
+        }))
+    }
+
+    /// Say why the step has to run, when an earlier build had it.
+    fn explain(&self, at: At<'_>, parts: &Parts, sources: &[Source]) {
+        let position = (at.stage.number, at.step.position);
+        if let Some(text) = self.trail.reason(self.cache, position, parts, sources) {
+            let index = at.step.index;
+            self.emit(BuildEvent::StepReason { index, text });
+        }
+    }
+
+    fn cached(&self, at: At<'_>) {
+        self.note_cached();
+        self.emit(BuildEvent::StepCached {
+            index: at.step.index,
+        });
+    }
+
+    fn finished(&self, at: At<'_>, started: Instant, record: &Record) {
+        self.emit(BuildEvent::StepFinished {
+            index: at.step.index,
+            duration: started.elapsed(),
+            layer_bytes: record.layer.map(|_| record.size),
+        });
+    }
+
+    fn run(&self, at: At<'_>, action: &crate::plan::RunAction) -> Result<Record, BuildError> {
+        let digests = self.mount_digests(at, action)?;
+        let parts = parts::run(action, at.layers, &self.platform, &digests);
+        let turn = match self.turn(at, &parts, &[])? {
+            Ok(record) => return Ok(record),
+            Err(turn) => turn,
+        };
+        let making = self.execute(at, action)?;
+        let record = turn.claim.done(self.commit(making, parts)?);
+        self.finished(at, turn.started, &record);
+        Ok(record)
+    }
+
+    fn make_directory(&self, at: At<'_>, path: &str, user: &str) -> Result<Record, BuildError> {
+        let parts = parts::make_directory(path, user, at.layers);
+        let turn = match self.turn(at, &parts, &[])? {
+            Ok(record) => return Ok(record),
+            Err(turn) => turn,
+        };
+        let (making, mut draft) = self.begin(at.layers, at.stage.time)?;
+        let resolved = draft.resolve(Path::new(path))?;
+        if !draft.is_directory(&resolved) {
+            let owner = self.owner(Some(user).filter(|user| !user.is_empty()), at.layers)?;
+            draft.directory(&resolved, New::directory(owner.unwrap_or_default()))?;
+        }
+        draft.finish()?;
+        let record = turn.claim.done(self.commit(making, parts)?);
+        self.finished(at, turn.started, &record);
+        Ok(record)
+    }
+
+    /// The numbers of `--chown`, or of the user of a WORKDIR.
+    fn owner(
+        &self,
+        text: Option<&str>,
+        layers: &[Digest],
+    ) -> Result<Option<super::draft::Owner>, BuildError> {
+        let Some(text) = text else { return Ok(None) };
+        let numeric = |name: &str| name.is_empty() || name.parse::<u32>().is_ok();
+        let image = if text.split(':').all(numeric) {
+            None
+        } else {
+            self.tree(layers)?
+        };
+        owner::look_up(text, image.as_ref()).map(Some)
+    }
+
+    fn copy(&self, at: At<'_>, action: &CopyAction) -> Result<Record, BuildError> {
+        let ground = if action.options.link {
+            Ground::Independent(self.owner(action.chown.as_deref(), at.layers)?)
+        } else {
+            Ground::Layers(at.layers)
+        };
+        match &action.from {
+            CopyFrom::Context => {
+                let sources = self.prepared(at.step.index, 0);
+                let parts = parts::copy(action, ground, sources);
+                let turn = match self.turn(at, &parts, sources)? {
+                    Ok(record) => return Ok(record),
+                    Err(turn) => turn,
+                };
+                self.copied(at, action, turn, (parts, &self.context.root, sources))
+            }
+            CopyFrom::Other(base) => {
+                let from = self.layers_of(base, at.board, at.stop)?;
+                let parts = parts::copy_from(action, ground, &from);
+                let turn = match self.turn(at, &parts, &[])? {
+                    Ok(record) => return Ok(record),
+                    Err(turn) => turn,
+                };
+                self.copy_other(at, action, turn, (parts, ground, &from))
+            }
+        }
+    }
+
+    /// `COPY --from` of something that has changed: the content may be the same all the same.
+    fn copy_other(
+        &self,
+        at: At<'_>,
+        action: &CopyAction,
+        turn: Turn<'_>,
+        (parts, ground, from): (Parts, Ground<'_>, &[Digest]),
+    ) -> Result<Record, BuildError> {
+        let Some(root) = self.tree(from)? else {
+            return Err(BuildError::MissingSource {
+                path: action.sources.first().cloned().unwrap_or_default(),
+                hints: vec!["scratch has no files".to_owned()],
+            });
+        };
+        let place = Place {
+            root: &root,
+            context: None,
+            cancelled: at.stop,
+        };
+        let sources = gather(action, place)?;
+        let by_content = parts::copy(action, ground, &sources);
+        let record = match self.cache.find(by_content.key()) {
+            Found::Done(record) => {
+                self.cached(at);
+                record
+            }
+            Found::ToDo(claim) => {
+                self.explain(at, &parts, &sources);
+                let (record, _) = self.make_copy(at, action, by_content, (&root, &sources))?;
+                let record = claim.done(record);
+                self.finished(at, turn.started, &record);
+                record
+            }
+        };
+        self.cache.write_files(parts.key(), &manifest(&sources));
+        Ok(turn.claim.done(Record { parts, ..record }))
+    }
+
+    fn copied(
+        &self,
+        at: At<'_>,
+        action: &CopyAction,
+        turn: Turn<'_>,
+        (parts, root, sources): (Parts, &Root, &[Source]),
+    ) -> Result<Record, BuildError> {
+        let (record, changed) = self.make_copy(at, action, parts, (root, sources))?;
+        let record = if changed {
+            // The layer is fine, but it is not what the key says.
+            turn.claim.settle(record)
+        } else {
+            self.cache
+                .write_files(record.parts.key(), &manifest(sources));
+            turn.claim.done(record)
+        };
+        self.finished(at, turn.started, &record);
+        Ok(record)
+    }
+
+    /// Copy; true when a file changed since it was digested.
+    fn make_copy(
+        &self,
+        at: At<'_>,
+        action: &CopyAction,
+        parts: Parts,
+        (root, sources): (&Root, &[Source]),
+    ) -> Result<(Record, bool), BuildError> {
+        let below = if action.options.link {
+            &[][..]
+        } else {
+            at.layers
+        };
+        let (making, mut draft) = self.begin(below, at.stage.time)?;
+        let trees = sources.iter().map(|source| match source.is_archive {
+            true => Item::Archive {
+                root,
+                path: &source.start,
+            },
+            false => Item::Tree {
+                root,
+                name: &source.name,
+                start: &source.start,
+                entries: &source.entries,
+            },
+        });
+        let inline = action.inline.iter().map(|(name, content)| Item::Inline {
+            name,
+            content: content.as_bytes(),
+        });
+        let job = Job {
+            items: trees.chain(inline).collect(),
+            destination: &action.destination,
+            owner: self.owner(action.chown.as_deref(), at.layers)?,
+            chmod: action.chmod.as_ref().map(|(_, chmod)| chmod),
+            cancelled: at.stop,
+        };
+        let outcome = copy::copy(&mut draft, &job)?;
+        draft.finish()?;
+        Ok((self.commit(making, parts)?, outcome.source_changed))
+    }
+}

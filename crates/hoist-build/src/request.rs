@@ -1,0 +1,78 @@
+//! What a caller asks for, and what it gets.
+
+use std::{collections::BTreeMap, path::PathBuf};
+
+use hoist_core::{Digest, Platform, Reference, event::Warning};
+use hoist_engine::request::NetworkMode;
+
+/// A build: the flags of `hoist build`.
+#[derive(Debug, Clone, Default)]
+pub struct BuildRequest {
+    /// The directory that COPY reads from.
+    pub context: PathBuf,
+    /// The Dockerfile; `Dockerfile` in the context when absent.
+    pub dockerfile: Option<PathBuf>,
+    /// The text of the Dockerfile, in place of a file (`-f -`).
+    pub dockerfile_text: Option<String>,
+    /// Names for the image.
+    pub tags: Vec<Reference>,
+    /// `--build-arg NAME=value`; `None` for a name whose value the environment lacks.
+    pub build_args: Vec<(String, Option<String>)>,
+    /// The stage to build, by name or number; the last one when absent.
+    pub target: Option<String>,
+    /// Labels that are added to the image.
+    pub labels: BTreeMap<String, String>,
+    /// Do not use what earlier builds have left in the cache.
+    pub no_cache: bool,
+    /// The network of RUN steps.
+    pub network: NetworkMode,
+    /// The platform to build for; that of the machine when absent.
+    pub platform: Option<Platform>,
+}
+
+/// An image that was built.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Built {
+    /// The digest of its configuration.
+    pub id: Digest,
+    /// The layers, lowest first.
+    pub layers: Vec<BuiltLayer>,
+    /// Steps that the build had.
+    pub steps: usize,
+    /// How many of them were found in the cache.
+    pub cached: usize,
+    /// What in the Dockerfile is probably not what was meant.
+    pub warnings: Vec<Warning>,
+}
+
+impl Built {
+    /// Bytes of content in all layers.
+    #[must_use]
+    pub fn size(&self) -> u64 {
+        self.layers.iter().map(|layer| layer.size).sum()
+    }
+}
+
+/// One layer of an image that was built.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct BuiltLayer {
+    /// The digest of its archive.
+    pub diff_id: Digest,
+    /// Bytes of content in it.
+    pub size: u64,
+    /// The instruction that made it; `None` for layers of the base image.
+    pub instruction: Option<String>,
+}
+
+/// An archive that becomes an image: `hoist import`.
+#[derive(Debug, Clone, Default)]
+pub struct ImportRequest {
+    /// The name of the image.
+    pub reference: Option<Reference>,
+    /// Instructions of a Dockerfile that change the configuration (`--change`).
+    pub changes: Vec<String>,
+    /// The comment in the history (`--message`); `Imported from -` when absent.
+    pub message: Option<String>,
+    /// What the image runs on; the machine's own platform when absent.
+    pub platform: Option<Platform>,
+}
