@@ -177,10 +177,7 @@ impl Store {
             });
         }
         let path = self.layout().blob(id);
-        let bytes = atomic::read(&path).map_err(|error| match error.kind() {
-            io::ErrorKind::NotFound => StoreError::NoSuchImage(id.to_string()),
-            _ => StoreError::file("read", &path)(error),
-        })?;
+        let bytes = self.image_config(id)?;
         if Digest::of(&bytes) != *id {
             return Err(StoreError::damaged(
                 &path,
@@ -197,6 +194,18 @@ impl Store {
             layers: layers
                 .map(|layer| self.layer_of(layer.diff_id, layer.size))
                 .collect(),
+        })
+    }
+
+    /// The bytes of an image's configuration.
+    ///
+    /// # Errors
+    /// [`StoreError::NoSuchImage`], [`StoreError::File`].
+    pub fn image_config(&self, id: &Digest) -> Result<Vec<u8>> {
+        let path = self.layout().blob(id);
+        atomic::read(&path).map_err(|error| match error.kind() {
+            io::ErrorKind::NotFound => StoreError::NoSuchImage(id.to_string()),
+            _ => StoreError::file("read", &path)(error),
         })
     }
 

@@ -1,8 +1,8 @@
 //! The table of commands: names, nouns, usage lines, and the function behind each.
 
 use super::{
-    build, create, df, exec, history, images, import, info, inspect, kill, logs, prune, ps,
-    restart, rm, rmi, run, start, stop, tag, version,
+    build, create, df, exec, history, images, import, info, inspect, kill, login, logs, prune, ps,
+    pull, push, restart, rm, rmi, run, start, stop, tag, version,
 };
 use crate::cli::{Command, Words};
 
@@ -40,7 +40,11 @@ pub(crate) static SECTIONS: &[(&str, &[Entry])] = &[
             entry("exec", &EXEC),
             entry("ps", &PS),
             entry("build", &BUILD),
+            entry("pull", &PULL),
+            entry("push", &PUSH),
             entry("images", &IMAGES),
+            entry("login", &LOGIN),
+            entry("logout", &LOGOUT),
             entry("version", &VERSION),
             entry("info", &INFO),
         ],
@@ -104,6 +108,8 @@ pub(crate) static GROUPS: &[Group] = &[
                 aliases: &["list"],
                 command: &IMAGES,
             },
+            entry("pull", &PULL),
+            entry("push", &PUSH),
             Entry {
                 name: "rm",
                 aliases: &["remove"],
@@ -189,6 +195,41 @@ pub(super) static IMAGES: Command = Command {
     about: "List images",
     words: Words::Between(0, 1),
     run: |call, argv| call.with(argv, images::images),
+    ..PLAIN
+};
+
+pub(super) static PULL: Command = Command {
+    usage: "[OPTIONS] NAME[:TAG|@DIGEST]",
+    about: "Download an image from a registry",
+    examples: pull::EXAMPLES,
+    words: Words::Exactly(1),
+    run: |call, argv| call.with(argv, pull::pull),
+    ..PLAIN
+};
+
+pub(super) static PUSH: Command = Command {
+    usage: "[OPTIONS] NAME[:TAG]",
+    about: "Upload an image to a registry",
+    examples: push::EXAMPLES,
+    words: Words::Exactly(1),
+    run: |call, argv| call.with(argv, push::push),
+    ..PLAIN
+};
+
+pub(super) static LOGIN: Command = Command {
+    usage: "[OPTIONS] [SERVER]",
+    about: "Authenticate to a registry",
+    examples: login::EXAMPLES,
+    words: Words::Between(0, 1),
+    run: |call, argv| call.with(argv, login::login),
+    ..PLAIN
+};
+
+pub(super) static LOGOUT: Command = Command {
+    usage: "[SERVER]",
+    about: "Log out from a registry",
+    words: Words::Between(0, 1),
+    run: |call, argv| call.with(argv, login::logout),
     ..PLAIN
 };
 
