@@ -37,4 +37,4 @@ pub use build::build;
 pub use cache::{Prune, cached_layers, prune_cache};
 pub use error::BuildError;
 pub use import::import;
-pub use request::{BuildRequest, Built, BuiltLayer, ImportRequest};
+pub use request::{BuildRequest, Built, BuiltLayer, Fetch, FetchImage, ImportRequest};

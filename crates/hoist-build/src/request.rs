@@ -1,9 +1,9 @@
 //! What a caller asks for, and what it gets.
 
-use std::{collections::BTreeMap, path::PathBuf};
+use std::{collections::BTreeMap, fmt, path::PathBuf, sync::Arc};
 
 use hoist_core::{Digest, Platform, Reference, event::Warning};
-use hoist_engine::request::NetworkMode;
+use hoist_engine::{EngineError, request::NetworkMode};
 
 /// A build: the flags of `hoist build`.
 #[derive(Debug, Clone, Default)]
@@ -28,6 +28,28 @@ pub struct BuildRequest {
     pub network: NetworkMode,
     /// The platform to build for; that of the machine when absent.
     pub platform: Option<Platform>,
+    /// How to come by images that are not in the store; they are missing when absent.
+    pub fetch: Option<Fetch>,
+}
+
+/// How a build comes by the images of FROM, `COPY --from` and `--mount=from`.
+#[derive(Clone)]
+pub struct Fetch {
+    /// Also images that are in the store: the registry may have newer ones.
+    pub always: bool,
+    /// Bring one into the store.
+    pub image: FetchImage,
+}
+
+/// Brings an image into the store.
+pub type FetchImage = Arc<dyn Fn(&Reference) -> Result<(), EngineError> + Send + Sync>;
+
+impl fmt::Debug for Fetch {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Fetch")
+            .field("always", &self.always)
+            .finish_non_exhaustive()
+    }
 }
 
 /// An image that was built.

@@ -1,12 +1,16 @@
 //! Images as the engine sees them: which containers use them, Docker's document about one, and the
 //! ways between the store and registries or archives.
 
+mod archive;
 mod event;
+mod load;
 mod parallel;
 mod pull;
 mod push;
+mod save;
 
 pub use event::{ImageEvent, LayerState, Listener};
+pub use load::Loaded;
 pub use pull::{PullRequest, Pulled};
 pub use push::{PushRequest, Pushed};
 

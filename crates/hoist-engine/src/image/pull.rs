@@ -69,13 +69,14 @@ impl Engine {
         events: &Listener,
     ) -> Result<Pulled, EngineError> {
         let reference = &request.reference;
-        events(&ImageEvent::Pulling(reference.clone()));
         if let Some(pulled) = self.up_to_date(registry, request)? {
+            events(&ImageEvent::Pulling(reference.clone()));
             return Ok(pulled);
         }
         let host = Platform::host();
         let platform = request.platform.as_ref().unwrap_or(&host);
         let resolved = registry.resolve(reference, platform)?;
+        events(&ImageEvent::Pulling(reference.clone()));
         let config = registry.config(reference, &resolved.manifest.config)?;
         let layers = wanted(reference, &resolved.manifest, &config)?;
         self.fits(request, &config)?;

@@ -34,6 +34,9 @@ pub(crate) struct BuildFlags {
     /// Set target platform for build (os/arch[/variant])
     #[arg(long, value_name = "platform", value_parser = value::platform)]
     pub(crate) platform: Option<hoist_core::Platform>,
+    /// Always attempt to pull all referenced images
+    #[arg(long)]
+    pub(crate) pull: bool,
     /// Write the image ID to the file
     #[arg(long, value_name = "file")]
     pub(crate) iidfile: Option<PathBuf>,

@@ -10,11 +10,12 @@ use std::{
     },
 };
 
-use hoist_build::{BuildError, BuildRequest};
-use hoist_core::{Kind, signal::Signal};
+use hoist_build::{BuildError, BuildRequest, Fetch, FetchImage};
+use hoist_core::{Kind, Reference, signal::Signal};
+use hoist_engine::{Engine, EngineError, image::PullRequest};
 use hoist_sys::signal::{self, Mask, SignalFd};
 
-use super::request;
+use super::{pull, request};
 use crate::{
     args::build::BuildFlags,
     cli::Call,
@@ -23,6 +24,7 @@ use crate::{
     ui::{
         self,
         progress::{Progress, Style},
+        transfer::{Stream, Transfer},
     },
 };
 
@@ -49,9 +51,10 @@ pub(crate) fn build(
     } else {
         flags.progress.unwrap_or_default()
     };
-    let request = from_flags(flags, &words[0])?;
-    let engine = call.working_engine()?;
+    let mut request = from_flags(flags, &words[0])?;
+    let engine = Arc::new(call.working_engine()?);
     let cancelled = cancel_on_signals()?;
+    request.build.fetch = Some(fetch(&engine, flags, style, &cancelled));
     let progress = Progress::new(style);
     let built = hoist_build::build(
         &engine,
@@ -69,6 +72,50 @@ pub(crate) fn build(
         ui::line(&built.id.to_string())?;
     }
     Ok(ExitCode::SUCCESS)
+}
+
+/// Pulls the images that the build needs.
+fn fetch(
+    engine: &Arc<Engine>,
+    flags: &BuildFlags,
+    style: Style,
+    cancelled: &Arc<AtomicBool>,
+) -> Fetch {
+    let engine = Arc::clone(engine);
+    let cancelled = Arc::clone(cancelled);
+    let platform = flags.platform.clone();
+    let image: FetchImage = Arc::new(move |reference: &Reference| {
+        let transfer = Transfer::on(if style == Style::Quiet {
+            Stream::Nowhere
+        } else {
+            Stream::Error
+        });
+        let registry = pull::stoppable_registry(&transfer, &cancelled).map_err(as_engine)?;
+        let request = PullRequest {
+            reference: reference.clone(),
+            platform: platform.clone(),
+        };
+        engine
+            .pull(&registry, &request, &transfer.listener())
+            .map(drop)
+    });
+    Fetch {
+        always: flags.pull,
+        image,
+    }
+}
+
+/// What is wrong with the settings, in the words that the engine has for it.
+fn as_engine(error: CliError) -> EngineError {
+    let message = match error {
+        CliError::Failed(failure) => failure.message,
+        CliError::Usage { text, .. } => text,
+        CliError::Said(code) => format!("exit status {code}"),
+    };
+    EngineError::Invalid {
+        message,
+        hint: None,
+    }
 }
 
 /// A build request, and the empty context that it may need.
@@ -123,6 +170,7 @@ fn from_flags(flags: &BuildFlags, path: &str) -> Result<Request, CliError> {
         no_cache: flags.no_cache,
         network: flags.network.unwrap_or_default(),
         platform: flags.platform.clone(),
+        fetch: None,
     };
     Ok(Request {
         build,

@@ -21,6 +21,7 @@ pub(crate) mod restart;
 pub(crate) mod rm;
 pub(crate) mod rmi;
 pub(crate) mod run;
+pub(crate) mod save;
 pub(crate) mod start;
 pub(crate) mod stop;
 pub(crate) mod tag;

@@ -1,6 +1,9 @@
 //! `pull`: an image from a registry; also for the commands that need an image that is not here.
 
-use std::process::ExitCode;
+use std::{
+    process::ExitCode,
+    sync::{Arc, atomic::AtomicBool},
+};
 
 use hoist_core::{Kind, Platform, Reference};
 use hoist_engine::{
@@ -89,8 +92,17 @@ fn summary(reference: &Reference, pulled: &Pulled) -> String {
 
 /// A registry client whose warnings go where the progress goes.
 pub(super) fn registry(transfer: &Transfer) -> Result<Registry, CliError> {
+    stoppable_registry(transfer, &Arc::default())
+}
+
+/// The same, whose operations end when the flag is raised.
+pub(super) fn stoppable_registry(
+    transfer: &Transfer,
+    cancelled: &Arc<AtomicBool>,
+) -> Result<Registry, CliError> {
     let mut options = settings::registries::options()?;
     options.events = Some(transfer.registry_listener());
+    options.cancelled = Arc::clone(cancelled);
     Ok(Registry::new(options)?)
 }
 

@@ -2,7 +2,7 @@
 
 use super::{
     build, create, df, exec, history, images, import, info, inspect, kill, login, logs, prune, ps,
-    pull, push, restart, rm, rmi, run, start, stop, tag, version,
+    pull, push, restart, rm, rmi, run, save, start, stop, tag, version,
 };
 use crate::cli::{Command, Words};
 
@@ -57,10 +57,12 @@ pub(crate) static SECTIONS: &[(&str, &[Entry])] = &[
             entry("import", &IMPORT),
             entry("inspect", &INSPECT),
             entry("kill", &KILL),
+            entry("load", &LOAD),
             entry("logs", &LOGS),
             entry("restart", &RESTART),
             entry("rm", &REMOVE),
             entry("rmi", &REMOVE_IMAGE),
+            entry("save", &SAVE),
             entry("start", &START),
             entry("stop", &STOP),
             entry("tag", &TAG),
@@ -103,6 +105,7 @@ pub(crate) static GROUPS: &[Group] = &[
             entry("history", &HISTORY),
             entry("import", &IMPORT),
             entry("inspect", &INSPECT_IMAGE),
+            entry("load", &LOAD),
             Entry {
                 name: "ls",
                 aliases: &["list"],
@@ -115,6 +118,7 @@ pub(crate) static GROUPS: &[Group] = &[
                 aliases: &["remove"],
                 command: &REMOVE_IMAGE,
             },
+            entry("save", &SAVE),
             entry("tag", &TAG),
         ],
     },
@@ -230,6 +234,21 @@ pub(super) static LOGOUT: Command = Command {
     about: "Log out from a registry",
     words: Words::Between(0, 1),
     run: |call, argv| call.with(argv, login::logout),
+    ..PLAIN
+};
+
+pub(super) static SAVE: Command = Command {
+    usage: "[OPTIONS] IMAGE [IMAGE...]",
+    about: "Save one or more images to a tar archive (streamed to STDOUT by default)",
+    examples: save::EXAMPLES,
+    words: Words::AtLeast(1),
+    run: |call, argv| call.with(argv, save::save),
+    ..PLAIN
+};
+
+pub(super) static LOAD: Command = Command {
+    about: "Load an image from a tar archive or STDIN",
+    run: |call, argv| call.with(argv, save::load),
     ..PLAIN
 };
 
