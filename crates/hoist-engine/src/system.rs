@@ -8,7 +8,7 @@ mod info;
 mod prune;
 mod usage;
 
-pub use prune::{PruneRequest, Pruned};
+pub use prune::{Prunable, PruneRequest, Pruned};
 pub use usage::{DiskUsage, Usage};
 
 /// The time now. All of the engine's looks at the clock go through here.

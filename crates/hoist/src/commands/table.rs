@@ -1,8 +1,9 @@
 //! The table of commands: names, nouns, usage lines, and the function behind each.
 
 use super::{
-    build, create, df, exec, history, images, import, info, inspect, kill, login, logs, prune, ps,
-    pull, push, restart, rm, rmi, run, save, start, stop, tag, version,
+    build, create, df, exec, history, images, import, info, inspect, kill, login, logs, manifest,
+    prune, prune_one, ps, pull, push, restart, rm, rmi, run, save, search, start, stop, tag,
+    version,
 };
 use crate::cli::{Command, Words};
 
@@ -63,6 +64,7 @@ pub(crate) static SECTIONS: &[(&str, &[Entry])] = &[
             entry("rm", &REMOVE),
             entry("rmi", &REMOVE_IMAGE),
             entry("save", &SAVE),
+            entry("search", &SEARCH),
             entry("start", &START),
             entry("stop", &STOP),
             entry("tag", &TAG),
@@ -86,6 +88,7 @@ pub(crate) static GROUPS: &[Group] = &[
                 aliases: &["ps", "list"],
                 command: &PS,
             },
+            entry("prune", &PRUNE_CONTAINERS),
             entry("restart", &RESTART),
             Entry {
                 name: "rm",
@@ -111,6 +114,7 @@ pub(crate) static GROUPS: &[Group] = &[
                 aliases: &["list"],
                 command: &IMAGES,
             },
+            entry("prune", &PRUNE_IMAGES),
             entry("pull", &PULL),
             entry("push", &PUSH),
             Entry {
@@ -121,6 +125,11 @@ pub(crate) static GROUPS: &[Group] = &[
             entry("save", &SAVE),
             entry("tag", &TAG),
         ],
+    },
+    Group {
+        name: "manifest",
+        about: "Look at image manifests and manifest lists",
+        entries: &[entry("inspect", &INSPECT_MANIFEST)],
     },
     Group {
         name: "system",
@@ -249,6 +258,34 @@ pub(super) static SAVE: Command = Command {
 pub(super) static LOAD: Command = Command {
     about: "Load an image from a tar archive or STDIN",
     run: |call, argv| call.with(argv, save::load),
+    ..PLAIN
+};
+
+pub(super) static SEARCH: Command = Command {
+    usage: "[OPTIONS] TERM",
+    about: "Search Docker Hub for images",
+    words: Words::Exactly(1),
+    run: |call, argv| call.with(argv, search::search),
+    ..PLAIN
+};
+
+pub(super) static INSPECT_MANIFEST: Command = Command {
+    usage: "[OPTIONS] MANIFEST",
+    about: "Display an image manifest, or manifest list",
+    words: Words::Exactly(1),
+    run: |call, argv| call.with(argv, manifest::inspect),
+    ..PLAIN
+};
+
+pub(super) static PRUNE_IMAGES: Command = Command {
+    about: "Remove unused images",
+    run: |call, argv| call.with(argv, prune_one::images),
+    ..PLAIN
+};
+
+pub(super) static PRUNE_CONTAINERS: Command = Command {
+    about: "Remove all stopped containers",
+    run: |call, argv| call.with(argv, prune_one::containers),
     ..PLAIN
 };
 
