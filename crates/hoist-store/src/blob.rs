@@ -84,8 +84,9 @@ impl BlobDraft {
         remove_file(&self.path)
     }
 
-    /// Move the blob to its place. The store must be held, and what refers to it comes next.
-    pub(crate) fn publish(mut self, layout: &Layout, durable: bool) -> Result<(Digest, u64)> {
+    /// Move the blob to its place. The store must be held, and what refers to it comes next; whoever
+    /// waits for the blob waits until the draft is dropped.
+    pub(crate) fn publish(&mut self, layout: &Layout, durable: bool) -> Result<(Digest, u64)> {
         let digest = std::mem::take(&mut self.digester).finish();
         if let Some(expected) = self.expected
             && expected != digest
@@ -234,7 +235,7 @@ impl Store {
     pub(crate) fn add_form(
         &self,
         diff_id: &Digest,
-        draft: BlobDraft,
+        mut draft: BlobDraft,
         media_type: &str,
     ) -> Result<LayerBlob> {
         let (digest, size) = draft.publish(self.layout(), true)?;

@@ -130,13 +130,15 @@ impl Store {
         session.keep(diff_id)?;
         let hold = self.hold()?;
         let directory = layer.path().parent().unwrap_or(layer.path()).to_owned();
-        let form = match blob {
+        // Alive until the layer is there: others wait for its lock.
+        let mut blob = blob;
+        let form = match &mut blob {
             Some((draft, media_type)) => {
                 let (digest, size) = draft.publish(self.layout(), false)?;
                 let form = LayerBlob {
                     digest,
                     size,
-                    media_type: media_type.to_owned(),
+                    media_type: (*media_type).to_owned(),
                 };
                 write_form(&directory.join(BLOBS), &form)?;
                 Some(form)

@@ -16,6 +16,7 @@ mod lifecycle;
 mod limits;
 mod logs;
 mod network;
+mod registry;
 mod rootless;
 mod run;
 mod signals;
