@@ -12,7 +12,7 @@ use hoist_sys::{atomic::Durability, tree};
 
 use crate::{
     archive,
-    blob::{BlobDraft, LayerBlob, write_form},
+    blob::{BlobDraft, LayerBlob, forms_of, write_form},
     drafts::{LayerDraft, open},
     error::{Result, StoreError},
     layer::{Layer, LayerRecord},
@@ -63,7 +63,7 @@ impl Store {
                 return Err(error);
             }
         };
-        let draft = input.draft;
+        let mut draft = input.draft;
         if let Some(expected) = expected
             && *expected != unpacked.diff_id
         {
@@ -79,8 +79,13 @@ impl Store {
             foreign: !own,
             ..LayerRecord::fresh(self, unpacked.size, unpacked.archive_size)
         };
-        let draft = (!own).then_some((draft, media_type));
-        self.place(layer, &unpacked.diff_id, &record, draft)
+        // The draft lives until the layer is there: others wait for its lock.
+        let blob = (!own).then_some((&mut draft, media_type));
+        let layer = self.place(layer, &unpacked.diff_id, &record, blob)?;
+        if own {
+            draft.discard()?;
+        }
+        Ok(layer)
     }
 
     /// Unpack everything that `input` delivers.
@@ -123,22 +128,20 @@ impl Store {
         layer: LayerDraft,
         diff_id: &Digest,
         record: &LayerRecord,
-        blob: Option<(BlobDraft, &str)>,
+        blob: Option<(&mut BlobDraft, &str)>,
     ) -> Result<Layer> {
         tree::remove(layer.work()).map_err(StoreError::file("remove", layer.work()))?;
         let session = self.session()?;
         session.keep(diff_id)?;
         let hold = self.hold()?;
         let directory = layer.path().parent().unwrap_or(layer.path()).to_owned();
-        // Alive until the layer is there: others wait for its lock.
-        let mut blob = blob;
-        let form = match &mut blob {
+        let form = match blob {
             Some((draft, media_type)) => {
                 let (digest, size) = draft.publish(self.layout(), false)?;
                 let form = LayerBlob {
                     digest,
                     size,
-                    media_type: (*media_type).to_owned(),
+                    media_type: media_type.to_owned(),
                 };
                 write_form(&directory.join(BLOBS), &form)?;
                 Some(form)
@@ -149,9 +152,10 @@ impl Store {
         let layer = layer.settle(diff_id, hold)?;
         if let Some(form) = form {
             // Where the layer was here already, the blob is one more form of it.
-            let hold = self.hold()?;
-            write_form(&self.layout().layer(diff_id).join(BLOBS), &form)?;
-            drop(hold);
+            let known = forms_of(self.layout(), diff_id)?;
+            if !known.contains(&form.digest) {
+                write_form(&self.layout().layer(diff_id).join(BLOBS), &form)?;
+            }
         }
         Ok(layer)
     }
