@@ -40,7 +40,8 @@ fn main() -> ExitCode {
         Some((chore, rest)) => (chore.as_str(), rest),
         None => ("help", &[] as &[String]),
     };
-    let outcome = match chore {
+    let asks_for_help = rest.iter().any(|word| word == "--help" || word == "-h");
+    let outcome = match if asks_for_help { "help" } else { chore } {
         "bases" => bases::main(rest),
         "bench" => bench::main(rest),
         "demo" => demo::main(),

@@ -12,12 +12,9 @@ use std::{
     time::Instant,
 };
 
-use hoist_core::{
-    Platform, Reference,
-    event::{BuildEvent, Warning},
-};
+use hoist_core::{Platform, Reference, event::BuildEvent};
 use hoist_dockerfile::{
-    Diagnostic, Dockerfile, DockerfileError, Source as Text, parse_bytes,
+    Dockerfile, DockerfileError, Source as Text, parse_bytes,
     stages::{Inputs as StageInputs, resolve},
     suggest::nearest,
 };
@@ -26,6 +23,7 @@ use hoist_store::{StoreError, StoredImage};
 
 use crate::{
     cache::{CONTEXTS, Cache},
+    check::Checks,
     context::{Context, find_dockerfile},
     error::BuildError,
     excerpt::Listing,
@@ -55,16 +53,16 @@ pub fn build(
 ) -> Result<Built, BuildError> {
     let started = Instant::now();
     let (listing, dockerfile, path) = read_dockerfile(request)?;
-    let warnings = warnings(&dockerfile, &listing);
-    for warning in &warnings {
-        events(BuildEvent::Warning(warning.clone()));
-    }
+    let dockerfile = dockerfile?;
     let plan = make_plan(engine, request, &dockerfile, &listing)?;
     let remembered = engine.settings().root.join(CONTEXTS);
     let context = Context::open(&request.context, path.as_deref(), &remembered)?;
+    let patterns = context.patterns();
+    let mut checks = Checks::begin(&dockerfile, &listing, request, &plan, patterns, events)?;
     let gathered = gather_all(&plan, &context, &listing, cancelled);
     context.memory.save();
     let prepared = gathered?;
+    checks.context(&context, &plan, &prepared, events);
     if !prepared.is_empty() {
         events(scanned(&prepared));
     }
@@ -87,11 +85,17 @@ pub fn build(
         worker.stage(position, board, stop)
     });
     trail.save(&cache);
+    checks.image(
+        engine,
+        &plan,
+        result.as_ref().ok().map(|done| &**done),
+        events,
+    );
     let result = result?;
     let cached = worker.cached.load(Ordering::Relaxed);
     let mut built = export(&worker, request, &result)?;
     built.cached = cached;
-    built.warnings = warnings;
+    built.warnings = checks.into_warnings();
     events(BuildEvent::Finished {
         image: built.id,
         names: request
@@ -104,10 +108,12 @@ pub fn build(
     Ok(built)
 }
 
-/// The Dockerfile of `request`, parsed, and where it lies when it is a file.
-fn read_dockerfile(
-    request: &BuildRequest,
-) -> Result<(Listing, Dockerfile, Option<PathBuf>), BuildError> {
+/// A Dockerfile that was read: its text, what the parser made of it, and where it lies when it is
+/// a file.
+type Read = (Listing, Result<Dockerfile, BuildError>, Option<PathBuf>);
+
+/// The Dockerfile of `request`.
+pub(crate) fn read_dockerfile(request: &BuildRequest) -> Result<Read, BuildError> {
     let (bytes, path) = match &request.dockerfile_text {
         Some(text) => (text.clone().into_bytes(), None),
         None => {
@@ -127,13 +133,9 @@ fn read_dockerfile(
         name,
         source: Text::from_bytes(&bytes),
     };
-    match parse_bytes(&bytes) {
-        Ok(dockerfile) => Ok((listing, dockerfile, path)),
-        Err(found) => {
-            let error = DockerfileError::syntax(found, &listing.source);
-            Err(listing.language(error))
-        }
-    }
+    let parsed = parse_bytes(&bytes)
+        .map_err(|found| listing.language(DockerfileError::syntax(found, &listing.source)));
+    Ok((listing, parsed, path))
 }
 
 fn read(context: &Path, path: &Path) -> Result<Vec<u8>, BuildError> {
@@ -187,16 +189,12 @@ fn similar_files(path: &Path) -> Vec<String> {
         .collect()
 }
 
-/// What the parser found, as events have it.
-fn warnings(dockerfile: &Dockerfile, listing: &Listing) -> Vec<Warning> {
-    let warning = |found: &Diagnostic| Warning {
-        rule: Some(found.code.to_owned()),
-        message: found.message.clone(),
-        file: Some(listing.name.clone()),
-        line: Some(listing.line(found.span)),
-        hints: found.help.iter().cloned().collect(),
-    };
-    dockerfile.warnings.iter().map(warning).collect()
+/// The build arguments that have a value.
+pub(crate) fn stage_arguments(request: &BuildRequest) -> BTreeMap<String, String> {
+    let given = request.build_args.iter();
+    given
+        .filter_map(|(name, value)| Some((name.clone(), value.clone()?)))
+        .collect()
 }
 
 fn make_plan(
@@ -205,10 +203,7 @@ fn make_plan(
     dockerfile: &Dockerfile,
     listing: &Listing,
 ) -> Result<Plan, BuildError> {
-    let given = request.build_args.iter();
-    let build_args: BTreeMap<String, String> = given
-        .filter_map(|(name, value)| Some((name.clone(), value.clone()?)))
-        .collect();
+    let build_args = stage_arguments(request);
     let host = Platform::host();
     let inputs = StageInputs {
         target: request.target.as_deref(),

@@ -5,6 +5,7 @@ use hoist_core::{
     image::{Healthcheck, History},
     time::Timestamp,
 };
+use hoist_dockerfile::lint::is_secret;
 
 /// What BuildKit writes as comment of every entry.
 pub(crate) const COMMENT: &str = "buildkit.dockerfile.v0";
@@ -122,29 +123,7 @@ pub(crate) fn healthcheck(check: &Healthcheck) -> String {
 
 /// `value`, unless `name` looks like that of a secret.
 fn shown<'a>(name: &str, value: &'a str) -> &'a str {
-    if looks_secret(name) { REDACTED } else { value }
-}
-
-/// True when a variable of this name probably holds a secret (the words of Docker's check
-/// `SecretsUsedInArgOrEnv`).
-pub(crate) fn looks_secret(name: &str) -> bool {
-    const SECRET: [&str; 10] = [
-        "apikey",
-        "auth",
-        "credential",
-        "credentials",
-        "key",
-        "password",
-        "pword",
-        "passwd",
-        "secret",
-        "token",
-    ];
-    const HARMLESS: [&str; 3] = ["public", "file", "version"];
-    let lower = name.to_lowercase();
-    let words: Vec<_> = lower.split('_').collect();
-    words.iter().any(|word| SECRET.contains(word))
-        && !words.iter().any(|word| HARMLESS.contains(word))
+    if is_secret(name) { REDACTED } else { value }
 }
 
 /// Go's `strconv.Quote`.
@@ -236,7 +215,7 @@ mod tests {
             "AWS_SECRET_ID",
             "AUTH",
         ] {
-            assert!(looks_secret(name), "{name}");
+            assert!(is_secret(name), "{name}");
         }
         for name in [
             "PUBLIC_KEY",
@@ -246,7 +225,7 @@ mod tests {
             "VERSION",
             "TOKENS_MAX",
         ] {
-            assert!(!looks_secret(name), "{name}");
+            assert!(!is_secret(name), "{name}");
         }
     }
 

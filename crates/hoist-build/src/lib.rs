@@ -9,12 +9,15 @@
 //! `execute` (each step: key, cache, work, layer) → `export`. A cache key (`key`, `parts`) is a
 //! record of named parts, so that `explain` can say which of them changed.
 //!
+//! [`check`](mod@check) says what is better written otherwise, with a build or without one.
+//!
 //! The builder never prints, never reads the environment, never touches a mount table, and leaves
 //! nothing half-made behind: a layer exists when it is complete, a record when its layer does.
 #![forbid(unsafe_code)]
 
 mod build;
 mod cache;
+pub mod check;
 mod config;
 mod context;
 mod error;

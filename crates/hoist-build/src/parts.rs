@@ -1,10 +1,10 @@
 //! The parts of the cache key of each kind of step.
 
 use hoist_core::{Digest, Platform};
+use hoist_dockerfile::lint::is_secret;
 
 use crate::{
     execute::draft::Owner,
-    history::looks_secret,
     key::{Parts, chain},
     plan::{CopyAction, RunAction, VariableOrigin},
     sources::Source,
@@ -34,7 +34,7 @@ pub(crate) fn run(
             VariableOrigin::Arg => "ARG",
             VariableOrigin::Proxy => continue,
         };
-        let value = if looks_secret(&variable.name) {
+        let value = if is_secret(&variable.name) {
             Digest::of(variable.value.as_bytes()).to_string()
         } else {
             variable.value.clone()

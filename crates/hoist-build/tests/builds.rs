@@ -1,5 +1,7 @@
 //! Real builds: Dockerfiles with commands that run, in a data root of their own, as root.
 
+#[path = "builds/checks.rs"]
+mod checks;
 mod support;
 
 use std::{

@@ -1,32 +1,34 @@
 //! The client's side of a container's monitor: requests, and copying standard streams.
 
 mod detach;
+mod pump;
+
+pub use pump::Attachment;
+
+pub(crate) use pump::Patience;
 
 use std::{
     fs::File,
-    io::{self, Read, Write},
+    io::{self, Write},
     os::{
         fd::{AsFd, BorrowedFd, OwnedFd},
         unix::net::UnixStream,
     },
     path::Path,
-    process::Child,
 };
 
 use hoist_core::{signal::Signal, spec::ConsoleSize};
 use hoist_sys::signal::{Mask, SignalFd, block};
 use rustix::{
-    event::{PollFd, PollFlags, poll},
     io::Errno,
     termios::{Winsize, tcgetwinsize, tcsetwinsize},
 };
 use serde::Serialize;
 
-use self::detach::DetachKeys;
 use crate::{
     error::{EngineError, Told},
-    status::{State, Status},
-    wire::{self, Decoder, Kind},
+    status::Status,
+    wire::{self, Kind},
 };
 
 /// The caller's standard streams.
@@ -167,15 +169,6 @@ pub(crate) fn socket_path(directory: BorrowedFd<'_>) -> String {
     format!("/proc/self/fd/{}/monitor.sock", directory.as_raw_fd())
 }
 
-/// A container that was started attached: its output waits in the connection.
-#[derive(Debug)]
-pub struct Attachment {
-    connection: Connection,
-    monitor: Child,
-    stdin: bool,
-    tty: bool,
-}
-
 /// Signals that are passed on to the container; the last one is the terminal's new size.
 pub(crate) const FORWARDED: [i32; 7] = [
     Signal::HUP.number(),
@@ -192,225 +185,6 @@ pub(crate) fn receive(signals: &[i32]) -> Result<SignalFd, EngineError> {
     let mask = Mask::of(signals);
     block(&mask).map_err(EngineError::system("sigprocmask"))?;
     SignalFd::new(&mask, true).map_err(EngineError::system("signalfd"))
-}
-
-impl Attachment {
-    pub(crate) const fn new(
-        connection: Connection,
-        monitor: Child,
-        stdin: bool,
-        tty: bool,
-    ) -> Self {
-        Self {
-            connection,
-            monitor,
-            stdin,
-            tty,
-        }
-    }
-
-    /// Copy between the caller's streams and the container until it has ended and is cleaned up, or
-    /// the user detaches from its terminal.
-    /// Signals that the caller receives meanwhile are passed on to the container; with a terminal,
-    /// so is its size.
-    ///
-    /// # Errors
-    /// When the connection breaks. A monitor that was killed is not an error: the container ended
-    /// with it, and the status says so.
-    pub fn pump(mut self, streams: Streams) -> Result<Stay, EngineError> {
-        let signals = receive(&FORWARDED)?;
-        self.connection
-            .socket
-            .set_nonblocking(true)
-            .map_err(EngineError::system("fcntl"))?;
-        let mut pump = Pump {
-            socket: &self.connection.socket,
-            decoder: Decoder::default(),
-            pending: Vec::new(),
-            stdin: streams.stdin.filter(|_| self.stdin).map(File::from),
-            stdout: Some(File::from(streams.stdout)),
-            stderr: Some(File::from(streams.stderr)),
-            terminal: (streams.tty && self.tty).then(DetachKeys::default),
-            detached: false,
-            forward_signals: streams.forward_signals,
-            interrupted: None,
-            ended: None,
-        };
-        pump.resize();
-        while pump.ended.is_none() {
-            pump.turn(&signals)?;
-            if let Some(signal) = pump.interrupted {
-                return Ok(Stay::Interrupted(signal));
-            }
-            if pump.detached && pump.pending.is_empty() {
-                return Ok(Stay::Detached);
-            }
-        }
-        let status = pump.ended.take().flatten().unwrap_or_else(|| Status {
-            state: State::Exited,
-            exit_code: 137,
-            error: Some("its monitor was killed, and the container with it".to_owned()),
-            ..Status::default()
-        });
-        self.monitor.wait().map_err(EngineError::system("wait"))?;
-        Ok(Stay::Ended(Box::new(Ended {
-            exit_code: status.exit_code,
-            status,
-        })))
-    }
-}
-
-struct Pump<'a> {
-    socket: &'a UnixStream,
-    decoder: Decoder,
-    /// Bytes for the monitor that the socket did not take yet.
-    pending: Vec<u8>,
-    stdin: Option<File>,
-    stdout: Option<File>,
-    stderr: Option<File>,
-    /// The caller's input is a terminal, whose size is passed on and whose keys may detach.
-    terminal: Option<DetachKeys>,
-    /// The keys were typed: what is pending is still sent, then it is over.
-    detached: bool,
-    forward_signals: bool,
-    /// A signal came that is not to be passed on.
-    interrupted: Option<i32>,
-    /// The end: with a status, or without one when the monitor vanished.
-    ended: Option<Option<Status>>,
-}
-
-impl Pump<'_> {
-    fn turn(&mut self, signals: &SignalFd) -> Result<(), EngineError> {
-        let mut interest = PollFlags::IN;
-        interest.set(PollFlags::OUT, !self.pending.is_empty());
-        let mut fds = vec![
-            PollFd::new(self.socket, interest),
-            PollFd::new(signals, PollFlags::IN),
-        ];
-        if let Some(stdin) = self.stdin.as_ref().filter(|_| self.pending.is_empty()) {
-            fds.push(PollFd::new(stdin, PollFlags::IN));
-        }
-        match poll(&mut fds, None) {
-            Ok(_) => {}
-            Err(Errno::INTR) => return Ok(()),
-            Err(error) => return Err(EngineError::system("poll")(error)),
-        }
-        let ready: Vec<bool> = fds.iter().map(|fd| !fd.revents().is_empty()).collect();
-        drop(fds);
-        if ready[1] {
-            while let Some(received) = signals.read().map_err(EngineError::system("read"))? {
-                self.signal(received.signal);
-            }
-        }
-        if ready.get(2) == Some(&true) {
-            self.feed();
-        }
-        self.flush()?;
-        if ready[0] { self.receive() } else { Ok(()) }
-    }
-
-    fn signal(&mut self, signal: i32) {
-        if signal == Signal::WINCH.number() {
-            self.resize();
-        } else if self.forward_signals {
-            wire::push(&mut self.pending, Kind::Signal, &signal.to_le_bytes());
-        } else {
-            self.interrupted = Some(signal);
-        }
-    }
-
-    fn resize(&mut self) {
-        if let Some(size) = self
-            .stdin
-            .as_ref()
-            .filter(|_| self.terminal.is_some())
-            .and_then(terminal_size)
-        {
-            self.pending.append(&mut wire::json(Kind::Resize, &size));
-        }
-    }
-
-    fn feed(&mut self) {
-        let Some(stdin) = &mut self.stdin else { return };
-        let mut bytes = [0; 1 << 16];
-        match stdin.read(&mut bytes) {
-            Ok(0) => {
-                wire::push(&mut self.pending, Kind::StdinEnd, &[]);
-                self.stdin = None;
-            }
-            Ok(read) => match &mut self.terminal {
-                Some(keys) => {
-                    let (passed, detached) = keys.pass(&bytes[..read]);
-                    wire::push(&mut self.pending, Kind::Stdin, &passed);
-                    self.detached = detached;
-                }
-                None => wire::push(&mut self.pending, Kind::Stdin, &bytes[..read]),
-            },
-            Err(error)
-                if matches!(
-                    error.kind(),
-                    io::ErrorKind::Interrupted | io::ErrorKind::WouldBlock
-                ) => {}
-            Err(_) => {
-                // A terminal that hung up: the container sees the end of its input.
-                wire::push(&mut self.pending, Kind::StdinEnd, &[]);
-                self.stdin = None;
-            }
-        }
-    }
-
-    fn flush(&mut self) -> Result<(), EngineError> {
-        while !self.pending.is_empty() {
-            match self.socket.write(&self.pending) {
-                Ok(written) => drop(self.pending.drain(..written)),
-                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(()),
-                // The monitor is done with us; what it said last is still to be read.
-                Err(error)
-                    if matches!(
-                        error.kind(),
-                        io::ErrorKind::BrokenPipe | io::ErrorKind::ConnectionReset
-                    ) =>
-                {
-                    self.pending.clear();
-                }
-                Err(error) => return Err(EngineError::system("write")(error)),
-            }
-        }
-        Ok(())
-    }
-
-    fn receive(&mut self) -> Result<(), EngineError> {
-        match self.decoder.fill(self.socket, 1 << 16) {
-            Ok(0) => self.ended = Some(None),
-            Ok(_) => {}
-            Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(()),
-            Err(error) if error.kind() == io::ErrorKind::ConnectionReset => self.ended = Some(None),
-            Err(error) => return Err(EngineError::system("read")(error)),
-        }
-        let broken = |error| EngineError::System {
-            action: "talking to the container's monitor",
-            source: error,
-        };
-        while let Some((kind, body)) = self.decoder.next().map_err(broken)? {
-            match kind {
-                Kind::Stdout => deliver(&mut self.stdout, &body),
-                Kind::Stderr => deliver(&mut self.stderr, &body),
-                Kind::Exited => self.ended = Some(Some(wire::parse(&body).map_err(broken)?)),
-                _ => {}
-            }
-        }
-        Ok(())
-    }
-}
-
-/// Write to the caller's stream; one that is closed takes nothing more, the container goes on.
-fn deliver(stream: &mut Option<File>, bytes: &[u8]) {
-    if let Some(file) = stream
-        && file.write_all(bytes).is_err()
-    {
-        *stream = None;
-    }
 }
 
 pub(crate) fn terminal_size(terminal: impl AsFd) -> Option<ConsoleSize> {

@@ -17,7 +17,7 @@ pub use remove::RemoveOptions;
 pub use start::AttachRequest;
 
 pub(crate) use exec::{process_environment, resolve_user};
-pub(crate) use logs::LogLine;
+pub(crate) use logs::{LogLine, base64};
 pub(crate) use remove::remove_tree;
 
 use crate::{record::Record, status::Status};

@@ -94,6 +94,9 @@ pub enum EngineError {
     /// The monitor ended without a word.
     #[error("the monitor of container {0} ended before the container was started")]
     MonitorLost(String),
+    /// The reader of an attached container's output has gone.
+    #[error("nobody reads the output any more; container {0} goes on")]
+    OutputClosed(String),
     /// The user interrupted the work.
     #[error("cancelled")]
     Cancelled,
@@ -157,7 +160,7 @@ impl Describe for EngineError {
             Self::Told(told) => told.kind(),
             Self::File { .. } | Self::System { .. } => Kind::Unavailable,
             Self::Damaged { .. } | Self::MonitorLost(_) => Kind::Internal,
-            Self::Cancelled => Kind::Cancelled,
+            Self::Cancelled | Self::OutputClosed(_) => Kind::Cancelled,
             Self::Registry(error) => error.kind(),
             Self::Store(error) => error.kind(),
             Self::Network(error) => error.kind(),
@@ -173,6 +176,9 @@ impl Describe for EngineError {
                     "hoist rm -f {name} removes that container; without --name a free name is chosen"
                 )]
             }
+            Self::OutputClosed(name) => vec![format!(
+                "hoist logs -f {name} follows it, hoist stop {name} stops it"
+            )],
             Self::NotRunning(name) => vec![format!("hoist start {name} starts it")],
             Self::Running { name, .. } => vec![format!(
                 "hoist stop {name} stops it first; hoist rm -f {name} kills and removes it"

@@ -22,6 +22,7 @@ pub mod step;
 pub mod system;
 pub mod volume;
 
+mod host_files;
 mod spec;
 mod views;
 mod wire;

@@ -1,7 +1,8 @@
 //! The monitor: one small process per running container.
 //!
-//! hoist re-executed as a hidden command, with its [`Instructions`] on standard input and the
-//! starter's connection on standard output. One thread, one epoll loop. It alone owns the running
+//! hoist re-executed as a hidden command, with its [`Instructions`] on standard input, the
+//! starter's connection on standard output and the container's turn (a lock) on standard error,
+//! which it keeps until the container runs. One thread, one epoll loop. It alone owns the running
 //! container: the process, its standard streams or terminal, the log, the sockets of published
 //! ports, health probes, and the clean-up at the end; it alone writes the live status, and holds
 //! the lock that says so. If it is killed, the kernel kills the container (parent-death signal).
@@ -55,6 +56,10 @@ pub struct Instructions {
 /// The hidden command `monitor`.
 #[must_use]
 pub fn main() -> ExitCode {
+    // Whatever the starter has open, another program's lock say, is not to live as long as this.
+    if hoist_sys::process::close_inherited().is_err() {
+        return ExitCode::FAILURE;
+    }
     // Without the starter's connection there is nobody to tell.
     let Ok(starter) = take_starter() else {
         return ExitCode::FAILURE;
@@ -74,12 +79,16 @@ pub fn main() -> ExitCode {
 
 fn run(starter: &UnixStream) -> Result<(), EngineError> {
     let instructions = take_instructions()?;
+    let turn = fcntl_dupfd_cloexec(stdio::stderr(), 3).map_err(EngineError::system("dup"))?;
     leave_the_starter()?;
     let engine = Engine::open(instructions.settings.clone())?;
     let live = launch::launch(&engine, &instructions)?;
     let mut events = event_loop::EventLoop::new(&engine, live)?;
     let starter = starter.try_clone().map_err(EngineError::system("dup"))?;
     events.welcome(starter, &instructions)?;
+    drop(turn);
+    // Most of the start's memory is free now, and this process may wait for months.
+    hoist_sys::memory::release_free();
     events.run()
 }
 

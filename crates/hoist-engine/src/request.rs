@@ -56,7 +56,8 @@ pub struct CreateRequest {
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum NetworkMode {
-    /// The default bridge (for ordinary users: [`NetworkMode::None`] until bridges reach them).
+    /// The default bridge. Refused to ordinary users, except in build steps, which get the host's
+    /// network instead.
     #[default]
     Bridge,
     /// A network namespace with nothing but loopback.

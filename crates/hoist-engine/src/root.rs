@@ -6,7 +6,9 @@
 //!                   status.json   last words                      status.json  live status
 //!                   upper/ work/  writable layer                  monitor.sock control and stdio
 //!                   log, log.1 …  output                          hosts hostname resolv.conf
-//!   container-names/<name>        → id            …               the network's leases
+//!   containers/.creating          a lock                          turn         held to start, remove
+//!   container-names/<name>        → id            steps/<id>/     live state of build steps
+//!                   .lock         to remove one   network/        the network's leases
 //!   volumes/<name>/volume.json _data/
 //!   networks/                     hoist-network
 //!   …                             hoist-store
@@ -89,6 +91,12 @@ impl Engine {
         self.containers_dir().join(id.as_str())
     }
 
+    /// A container exists as long as its record does. One without a byte is what a power cut made
+    /// of a creation.
+    pub(crate) fn exists(&self, id: &ContainerId) -> bool {
+        fs::metadata(self.container_dir(id).join("record.json")).is_ok_and(|file| file.len() > 0)
+    }
+
     pub(crate) fn container_run_dir(&self, id: &ContainerId) -> PathBuf {
         self.settings.run.join("containers").join(id.as_str())
     }
@@ -107,7 +115,7 @@ pub(crate) fn cgroup_path(id: &ContainerId) -> String {
     format!("/hoist/{id}")
 }
 
-/// Read a JSON document; `None` when the file does not exist.
+/// Read a JSON document; `None` when the file does not exist, or is empty.
 pub(crate) fn read_json<T: DeserializeOwned>(path: &Path) -> Result<Option<T>, EngineError> {
     let bytes = match fs::read(path) {
         Ok(bytes) => bytes,
@@ -121,6 +129,10 @@ pub(crate) fn read_json<T: DeserializeOwned>(path: &Path) -> Result<Option<T>, E
         }
         Err(error) => return Err(EngineError::file("read", path)(error)),
     };
+    // What a power cut makes of a file that was never synced: it was about to be made.
+    if bytes.is_empty() {
+        return Ok(None);
+    }
     match serde_json::from_slice(&bytes) {
         Ok(value) => Ok(Some(value)),
         Err(source) => Err(EngineError::Damaged {

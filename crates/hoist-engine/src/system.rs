@@ -8,6 +8,7 @@ mod info;
 mod prune;
 mod usage;
 
+pub(crate) use prune::ids_in;
 pub use prune::{Prunable, PruneRequest, Pruned};
 pub use usage::{DiskUsage, Usage};
 

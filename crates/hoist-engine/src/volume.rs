@@ -3,6 +3,8 @@
 //! ```text
 //! volumes/<name>/volume.json   when, for whom, labels
 //!                _data/        the content
+//!                lock          held while the volume is made or filled
+//!                filling       there while the image's content is copied
 //! ```
 
 use std::{
@@ -16,6 +18,7 @@ use hoist_core::{
     mount::{MountKind, MountRequest, Recursion},
     time::Timestamp,
 };
+use hoist_sys::lock::Lock;
 use serde::{Deserialize, Serialize};
 
 use crate::{
@@ -71,21 +74,37 @@ impl Engine {
         Ok(volumes)
     }
 
-    /// Give every volume of a new container its name, check bind sources, and make what is missing.
-    pub(crate) fn resolve_volumes(&self, record: &mut Record) -> Result<(), EngineError> {
+    /// Give every volume of a new container its name, and look whether bind sources are there.
+    /// Makes nothing.
+    pub(crate) fn name_volumes(&self, record: &mut Record) -> Result<(), EngineError> {
         for mount in &mut record.mounts {
             match &mut mount.request.kind {
+                MountKind::Bind {
+                    source,
+                    create_missing: false,
+                    ..
+                } => bind_source(source, false)?,
+                MountKind::Volume {
+                    name: name @ None, ..
+                } => *name = Some(hex(&random_bytes::<32>()?)),
+                _ => {}
+            }
+        }
+        Ok(())
+    }
+
+    /// Make the volumes, and the bind sources that may be made, of a container that exists: from
+    /// now on nothing takes them for unused.
+    pub(crate) fn make_mount_sources(&self, record: &Record) -> Result<(), EngineError> {
+        for mount in &record.mounts {
+            match &mount.request.kind {
                 MountKind::Bind {
                     source,
                     create_missing,
                     ..
                 } => bind_source(source, *create_missing)?,
                 MountKind::Volume { name, .. } => {
-                    if name.is_none() {
-                        *name = Some(hex(&random_bytes::<32>()?));
-                    }
-                    let name = name.as_deref().unwrap_or_default();
-                    self.make_volume(name, mount.anonymous)?;
+                    self.make_volume(name.as_deref().unwrap_or_default(), mount.anonymous)?;
                 }
                 MountKind::Tmpfs { .. } => {}
             }
@@ -95,61 +114,85 @@ impl Engine {
 
     /// Make a volume unless it exists.
     fn make_volume(&self, name: &str, anonymous: bool) -> Result<(), EngineError> {
-        let directory = self.volumes_dir().join(name);
-        if directory.join("volume.json").exists() {
+        if self.volume_file(name).exists() {
             return Ok(());
         }
-        make_dirs(&directory.join("_data"))?;
-        let created = Timestamp::from(clock());
-        let volume = Volume {
-            name: name.to_owned(),
-            created,
-            anonymous,
-            labels: BTreeMap::new(),
-            filled: false,
-        };
-        write_json(&directory.join("volume.json"), &volume)
+        make_dirs(&self.volume_data(name))?;
+        let lock = self.lock_volume(name)?;
+        if !self.volume_file(name).exists() {
+            let volume = Volume {
+                name: name.to_owned(),
+                created: Timestamp::from(clock()),
+                anonymous,
+                labels: BTreeMap::new(),
+                filled: false,
+            };
+            write_json(&self.volume_file(name), &volume)?;
+        }
+        drop(lock);
+        Ok(())
+    }
+
+    fn volume_file(&self, name: &str) -> PathBuf {
+        self.volumes_dir().join(name).join("volume.json")
+    }
+
+    /// Nobody else makes or fills the volume while the lock is held.
+    fn lock_volume(&self, name: &str) -> Result<Lock, EngineError> {
+        let path = self.volumes_dir().join(name).join("lock");
+        Lock::exclusive(&path).map_err(EngineError::file("lock", path))
     }
 
     /// Before a start: bind sources still exist, and new volumes get the image's content.
     pub(crate) fn prepare_volumes(&self, record: &Record) -> Result<(), EngineError> {
+        self.make_mount_sources(record)?;
         for mount in &record.mounts {
-            match &mount.request.kind {
-                MountKind::Bind {
-                    source,
-                    create_missing,
-                    ..
-                } => bind_source(source, *create_missing)?,
-                MountKind::Volume { name, nocopy } => {
-                    let name = name.as_deref().unwrap_or_default();
-                    self.make_volume(name, mount.anonymous)?;
-                    if !nocopy {
-                        self.fill_volume(record, name, &mount.request.target)?;
-                    }
-                }
-                MountKind::Tmpfs { .. } => {}
+            if let MountKind::Volume {
+                name,
+                nocopy: false,
+            } = &mount.request.kind
+            {
+                let name = name.as_deref().unwrap_or_default();
+                self.fill_volume(record, name, &mount.request.target)?;
             }
         }
         Ok(())
     }
 
     /// Copy what the image has at `target` into a volume that nothing has been written to.
+    ///
+    /// Two containers may start with a new volume at once: one fills it and the other waits. A
+    /// copy that was killed is made anew, told by its mark.
     fn fill_volume(&self, record: &Record, name: &str, target: &Path) -> Result<(), EngineError> {
-        let path = self.volumes_dir().join(name).join("volume.json");
-        let Some(mut volume) = read_json::<Volume>(&path)? else {
+        let path = self.volume_file(name);
+        let read = || read_json::<Volume>(&path);
+        if read()?.is_none_or(|volume| volume.filled) {
+            return Ok(());
+        }
+        let lock = self.lock_volume(name)?;
+        let Some(mut volume) = read()?.filter(|volume| !volume.filled) else {
             return Ok(());
         };
-        if volume.filled {
-            return Ok(());
-        }
         let data = self.volume_data(name);
+        let mark = self.volumes_dir().join(name).join("filling");
+        if mark.exists() {
+            empty(&data)?;
+        }
         let mut entries = fs::read_dir(&data).map_err(EngineError::file("list", &data))?;
         if entries.next().is_none() {
+            fs::write(&mark, "").map_err(EngineError::file("write", &mark))?;
             let view = self.merged_view(&record.layers)?;
-            copy_up::copy_up(&view, target, &data)?;
+            if let Err(error) = copy_up::copy_up(&view, target, &data) {
+                // The next start tries again, from the beginning.
+                drop(empty(&data));
+                return Err(error);
+            }
         }
         volume.filled = true;
-        write_json(&path, &volume)
+        write_json(&path, &volume)?;
+        drop(fs::remove_file(&mark));
+        drop(lock);
+        Ok(())
     }
 
     /// Remove a volume and its content; absent is fine.
@@ -162,6 +205,23 @@ impl Engine {
             _ => Ok(()),
         }
     }
+}
+
+/// Remove what is in a directory, and leave itself.
+fn empty(directory: &Path) -> Result<(), EngineError> {
+    let failed = EngineError::file("empty", directory);
+    let emptied = || -> io::Result<()> {
+        for entry in fs::read_dir(directory)? {
+            let entry = entry?;
+            if entry.file_type()?.is_dir() {
+                fs::remove_dir_all(entry.path())?;
+            } else {
+                fs::remove_file(entry.path())?;
+            }
+        }
+        Ok(())
+    };
+    emptied().map_err(failed)
 }
 
 fn bind_source(source: &Path, create_missing: bool) -> Result<(), EngineError> {

@@ -17,7 +17,7 @@ use std::{
     os::fd::{AsFd, BorrowedFd, OwnedFd},
 };
 
-use hoist_sys::{process::Arguments, seccomp::Instruction};
+use hoist_sys::{clone::Namespaces, process::Arguments, seccomp::Instruction};
 
 use crate::{
     cgroup::Cgroup,
@@ -47,7 +47,16 @@ pub(crate) struct Prepared<'a> {
     /// Root of a user namespace.
     pub(crate) rootless: bool,
     /// The container to join, for a further process.
-    pub(crate) target: Option<BorrowedFd<'a>>,
+    pub(crate) target: Option<Joined<'a>>,
+}
+
+/// A running container, for a further process.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Joined<'a> {
+    /// Its first process.
+    pub(crate) pidfd: BorrowedFd<'a>,
+    /// Which of its namespaces to join.
+    pub(crate) namespaces: Namespaces,
 }
 
 /// The state between steps.

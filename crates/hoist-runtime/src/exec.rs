@@ -3,13 +3,21 @@
 //! The process is born in the container's cgroups and PID namespace, joins the others through the
 //! target's pidfd in one call, and is unreadable from inside until it executes the command.
 
-use std::os::fd::BorrowedFd;
+use std::{
+    fs, io,
+    os::{
+        fd::{AsRawFd, BorrowedFd},
+        unix::fs::MetadataExt,
+    },
+};
 
 use hoist_core::spec::{Process, Seccomp};
 use hoist_sys::clone::Namespaces;
 
 use crate::{
     Cgroup, Container, RuntimeError, Stdio,
+    apply::Joined,
+    error::call,
     launch::{Birth, conclude_now, entry},
     plan::{self, Settings},
 };
@@ -48,6 +56,10 @@ pub fn exec(
         stdio: matches!(stdio, Stdio::Fds { .. }),
     };
     let plan = plan::exec(process, seccomp, settings)?;
+    let joined = Joined {
+        pidfd: target.pidfd,
+        namespaces: foreign(target.pidfd).map_err(call("look at the container's namespaces"))?,
+    };
     let birth = Birth {
         plan: &plan,
         process,
@@ -55,8 +67,41 @@ pub fn exec(
         stdio,
         cgroup: target.cgroup,
         rootless: target.rootless,
-        target: Some(target.pidfd),
+        target: Some(joined),
     };
     let (child, listener) = birth.clone_into(Namespaces::NONE, Some(target.pidfd))?;
     conclude_now(child, &listener, target.cgroup)
 }
+
+/// The namespaces of the process behind `pidfd` that are not the caller's own, without the PID and
+/// user namespaces. The others need no joining, and an ordinary user may not join the host's even
+/// from within it.
+fn foreign(pidfd: BorrowedFd<'_>) -> io::Result<Namespaces> {
+    const KINDS: [(&str, Namespaces); 5] = [
+        ("mnt", Namespaces::MOUNT),
+        ("net", Namespaces::NETWORK),
+        ("ipc", Namespaces::IPC),
+        ("uts", Namespaces::UTS),
+        ("cgroup", Namespaces::CGROUP),
+    ];
+    let information = fs::read_to_string(format!("/proc/self/fdinfo/{}", pidfd.as_raw_fd()))?;
+    let pid = information
+        .lines()
+        .find_map(|line| line.strip_prefix("Pid:"))
+        .map(str::trim)
+        .filter(|pid| pid.parse().is_ok_and(|pid: i32| pid > 0))
+        .ok_or(io::Error::from_raw_os_error(ESRCH))?;
+    let mut foreign = Namespaces::NONE;
+    for (name, kind) in KINDS {
+        let identity = |process: &str| {
+            fs::metadata(format!("/proc/{process}/ns/{name}")).map(|data| (data.dev(), data.ino()))
+        };
+        // Should the process have ended since, and its number be another's: the pidfd tells.
+        if identity(pid)? != identity("self")? {
+            foreign = foreign.with(kind);
+        }
+    }
+    Ok(foreign)
+}
+
+const ESRCH: i32 = 3;

@@ -23,7 +23,7 @@ use rustix::{
 
 use crate::{
     Cgroup, Container, Rootfs, RuntimeError,
-    apply::{self, Prepared},
+    apply::{self, Joined, Prepared},
     error::call,
     plan::{self, CgroupEntry, Plan, Settings},
     report::{self, Listener, Outcome, Reporter},
@@ -161,7 +161,7 @@ pub(crate) struct Birth<'a> {
     pub(crate) stdio: Stdio,
     pub(crate) cgroup: Option<&'a Cgroup>,
     pub(crate) rootless: bool,
-    pub(crate) target: Option<BorrowedFd<'a>>,
+    pub(crate) target: Option<Joined<'a>>,
 }
 
 impl Birth<'_> {

@@ -12,6 +12,7 @@ pub mod clone;
 pub mod datagram;
 pub mod lock;
 pub mod loopback;
+pub mod memory;
 pub mod mount;
 pub mod netlink;
 pub mod pass;

@@ -16,7 +16,14 @@ use rustix::{
 /// A held lock; dropping it lets go.
 #[derive(Debug)]
 #[must_use = "the lock is held only as long as this value lives"]
-pub struct Lock(#[expect(dead_code, reason = "the descriptor is the lock")] OwnedFd);
+pub struct Lock(OwnedFd);
+
+/// The descriptor that is the lock, to be handed to another program: that one holds it then.
+impl From<Lock> for OwnedFd {
+    fn from(lock: Lock) -> Self {
+        lock.0
+    }
+}
 
 impl Lock {
     /// Wait until nobody holds `path` exclusively. The file is made when absent.

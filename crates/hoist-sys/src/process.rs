@@ -150,6 +150,22 @@ pub fn close_on_exec_from(first: u32) -> io::Result<()> {
     close_range(first, 4) // CLOSE_RANGE_CLOEXEC
 }
 
+/// Closes every descriptor of the calling process but 0, 1 and 2, whoever opened it.
+///
+/// For the very beginning of a long-lived program: what its starter happened to have open (another
+/// program's lock, the write end of a pipe) is not for it to keep. Call it before anything has
+/// been opened.
+///
+/// # Errors
+///
+/// What `close_range(2)` says; `EBUSY` when the process has more than one thread.
+pub fn close_inherited() -> io::Result<()> {
+    if !crate::clone::is_single_threaded() {
+        return Err(io::Error::from_raw_os_error(libc::EBUSY));
+    }
+    close_range(3, 0)
+}
+
 fn close_range(first: u32, flags: u32) -> io::Result<()> {
     // SAFETY: no pointers; with CLOSE_RANGE_CLOEXEC nothing is closed, and `run_without` below
     // accounts for the rest.

@@ -41,7 +41,7 @@ pub(crate) struct Failure {
 }
 
 /// The exit code of a program whose reader went away: 128 + SIGPIPE.
-const BROKEN_PIPE: u8 = 141;
+pub(crate) const BROKEN_PIPE: u8 = 141;
 
 impl CliError {
     /// Input that makes no sense.

@@ -21,6 +21,8 @@ mod ui;
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
+    // What containers and images are made of has the modes it is given, whatever the user's mask.
+    rustix::process::umask(rustix::fs::Mode::from_raw_mode(0o022));
     let mut words = std::env::args_os();
     let program = words.next().unwrap_or_default();
     let words: Vec<_> = words.collect();

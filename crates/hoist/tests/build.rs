@@ -26,7 +26,7 @@ fn instructions_make_the_image() {
         ENV GREETING=hello\n\
         WORKDIR /app\n\
         COPY app.sh .\n\
-        RUN adduser -D worker && \\\n    echo made > made\n\
+        RUN echo worker:x:1000:1000::/app:/bin/sh >> /etc/passwd && \\\n    echo made > made\n\
         USER worker\n\
         EXPOSE 8080\n\
         LABEL tier=test\n\
@@ -238,7 +238,13 @@ fn two_builds_from_the_same_inputs_agree() {
             "context/Dockerfile",
             "FROM busybox\nCOPY a /a\nCMD cat /a\n",
         );
-        sandbox.file("context/a", "1");
+        let file = sandbox.file("context/a", "1");
+        // When a file was changed is part of it.
+        let file = std::fs::File::options()
+            .write(true)
+            .open(file)
+            .expect("the file");
+        file.set_modified(std::time::UNIX_EPOCH).expect("its time");
         let layers = "{{json .RootFS.Layers}}";
         build(&sandbox, &[]).ok();
         sandbox.inspect("built", layers)
@@ -266,4 +272,30 @@ fn independent_builds_run_side_by_side() {
         build.finish().ok();
         sandbox.hoist(&["run", "--rm", name]).ok().stdout_is(name);
     }
+}
+
+#[test]
+fn pruning_everything_takes_the_build_cache_along() {
+    let sandbox = Sandbox::new();
+    sandbox.file(
+        "context/Dockerfile",
+        "FROM busybox\nCOPY f /\nRUN --mount=type=cache,target=/c echo kept > /c/kept\n",
+    );
+    sandbox.file("context/f", "");
+    let context = sandbox.path("context");
+    sandbox
+        .hoist(&["build", context.to_str().expect("a path")])
+        .ok();
+    let cache = sandbox.root().join("cache");
+    let files = || {
+        let listed = std::process::Command::new("find")
+            .arg(&cache)
+            .args(["-type", "f"])
+            .output();
+        String::from_utf8(listed.expect("find").stdout).expect("names")
+    };
+    sandbox.hoist(&["system", "prune", "-f"]).ok();
+    assert!(files().contains("/kept\n"), "{}", files());
+    sandbox.hoist(&["system", "prune", "-af"]).ok();
+    assert_eq!(files(), "");
 }

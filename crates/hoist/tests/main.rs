@@ -6,6 +6,7 @@
 
 mod article;
 mod build;
+mod checks;
 mod errors;
 mod exec;
 mod health;
@@ -15,6 +16,7 @@ mod kill9;
 mod lifecycle;
 mod limits;
 mod logs;
+mod monitor;
 mod network;
 mod registry;
 mod rootless;

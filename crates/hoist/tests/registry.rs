@@ -176,7 +176,9 @@ fn an_image_that_is_not_here_is_pulled() {
         .says("Status: Image is up to date")
         .stdout_is("hello");
     forget(&sandbox);
-    let created = sandbox.hoist(&["create", "-q", "--name", "made", &name]).ok();
+    let created = sandbox
+        .hoist(&["create", "-q", "--name", "made", &name])
+        .ok();
     assert_eq!(created.stderr.lines().count(), 1, "{created}");
     sandbox.hoist(&["rm", "made"]).ok();
     forget(&sandbox);

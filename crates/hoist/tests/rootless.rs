@@ -68,6 +68,32 @@ fn networks_none_and_host() {
 }
 
 #[test]
+fn exec_and_health_beside_the_hosts_network() {
+    let sandbox = sandbox();
+    let run = [
+        "run",
+        "-d",
+        "--network",
+        "host",
+        "--name",
+        "box",
+        "--health-cmd",
+        "true",
+        "busybox",
+        "sleep",
+        "1000",
+    ];
+    sandbox.hoist(&run).ok();
+    sandbox
+        .hoist(&["exec", "box", "id", "-u"])
+        .ok()
+        .stdout_is("0");
+    wait_until("it is healthy", || {
+        sandbox.inspect("box", "{{.State.Health.Status}}") == "healthy"
+    });
+}
+
+#[test]
 fn build_with_owners_other_than_oneself() {
     let sandbox = sandbox();
     let dockerfile = "FROM busybox\nCOPY --chown=33:33 data /data\nRUN chown 1000:1000 /etc/group && echo built > /b\n\
@@ -143,5 +169,22 @@ fn a_published_port_is_refused_with_the_reason() {
         .hoist(&["run", "--rm", "-p", "8080:80", "busybox", "true"])
         .fails(125);
     run.says("root");
+    sandbox.hoist(&["ps", "-aq"]).ok().stdout_is("");
+}
+
+#[test]
+fn a_limit_is_refused_with_the_way_out() {
+    let sandbox = sandbox();
+    let run = [
+        "run",
+        "--rm",
+        "--network",
+        "none",
+        "-m",
+        "64m",
+        "busybox",
+        "true",
+    ];
+    sandbox.hoist(&run).fails(125).says("leave out --memory");
     sandbox.hoist(&["ps", "-aq"]).ok().stdout_is("");
 }

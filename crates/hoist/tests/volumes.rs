@@ -158,3 +158,23 @@ fn inspect_lists_the_mounts() {
     let format = "{{range .Mounts}}{{.Type}} {{.Name}} {{.Destination}} {{.RW}}{{end}}";
     assert_eq!(sandbox.inspect("box", format), "volume data /data false");
 }
+
+#[test]
+fn a_volume_is_filled_with_files_that_stay_one_file() {
+    let sandbox = Sandbox::new();
+    // All of busybox's commands are names of one file.
+    let inodes = "stat -c %i /bin/sh /bin/ls /bin/cat | sort -u | wc -l";
+    sandbox
+        .hoist(&[
+            "run",
+            "--rm",
+            "-v",
+            "data:/bin",
+            "busybox",
+            "sh",
+            "-c",
+            inodes,
+        ])
+        .ok()
+        .stdout_is("1");
+}

@@ -36,8 +36,10 @@ fn sizes(engine: &str) -> BTreeMap<u32, u64> {
         }
         let rollup = read("smaps_rollup");
         let line = rollup.lines().find_map(|line| line.strip_prefix("Pss:"));
-        let size = line.and_then(|line| line.split_whitespace().next()?.parse().ok());
-        sizes.insert(pid, size.unwrap_or_default());
+        // One that has ended, and waits for its parent to notice, has no memory any more.
+        if let Some(size) = line.and_then(|line| line.split_whitespace().next()?.parse().ok()) {
+            sizes.insert(pid, size);
+        }
     }
     sizes
 }

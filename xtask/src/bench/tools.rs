@@ -124,16 +124,21 @@ impl Tools {
                 println!("==> docker is installed, but its daemon does not answer: it is left out");
             }
         }
-        let tools = Self(tools);
-        for tool in tools.iter() {
+        let mut ready = Self(Vec::new());
+        for tool in tools {
             fs::create_dir_all(&tool.directory)?;
-            match tool.kind {
-                Kind::Floor => {}
-                Kind::Engine => tool.import(&archive)?,
-                Kind::Runtime => tool.bundle(&tree)?,
+            let prepared = match tool.kind {
+                Kind::Floor => Ok(()),
+                Kind::Engine => tool.import(&archive),
+                Kind::Runtime => tool.bundle(&tree),
+            };
+            match prepared {
+                Ok(()) => ready.0.push(tool),
+                Err(error) if tool.name == "hoist" => return Err(error),
+                Err(error) => println!("==> {} is left out: {error}", tool.name),
             }
         }
-        Ok(tools)
+        Ok(ready)
     }
 
     pub(crate) fn names(&self) -> String {
@@ -181,7 +186,9 @@ impl Tool {
         config["process"]["terminal"] = json!(false);
         config["root"] = json!({"path": tree, "readonly": true});
         fs::write(file, serde_json::to_vec(&config)?)?;
-        Ok(())
+        let bundle = self.directory.display().to_string();
+        self.run(&["run", "--bundle", &bundle, "hoist-bench-first"])
+            .map(drop)
     }
 
     /// The benchmark's containers, gone.

@@ -34,15 +34,8 @@ impl Context {
         dockerfile: Option<&Path>,
         cache: &Path,
     ) -> Result<Self, BuildError> {
-        let unusable = |source: std::io::Error| BuildError::Context {
-            path: path.to_owned(),
-            source,
-        };
-        let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
-        let fd = openat(CWD, path, flags, Mode::empty()).map_err(|errno| unusable(errno.into()))?;
-        let real = std::fs::canonicalize(path).map_err(unusable)?;
-        let root = Root::new(fd, path.to_owned(), Ownership::Root);
-        let ignore = ignore::load(&root, path, dockerfile)?;
+        let (root, ignore) = Self::look(path, dockerfile)?;
+        let real = std::fs::canonicalize(path).map_err(unusable(path))?;
         let memory = Memory::load(cache, &real);
         Ok(Self {
             root,
@@ -50,6 +43,19 @@ impl Context {
             ignore,
             memory,
         })
+    }
+
+    /// The directory of a context and its ignore file, for who reads no content.
+    pub(crate) fn look(
+        path: &Path,
+        dockerfile: Option<&Path>,
+    ) -> Result<(Root, Option<IgnoreFile>), BuildError> {
+        let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
+        let fd = openat(CWD, path, flags, Mode::empty())
+            .map_err(|errno| unusable(path)(errno.into()))?;
+        let root = Root::new(fd, path.to_owned(), Ownership::Root);
+        let ignore = ignore::load(&root, path, dockerfile)?;
+        Ok((root, ignore))
     }
 
     /// The patterns of the ignore file.
@@ -72,6 +78,13 @@ impl Context {
             decision.pattern,
             path.display()
         ))
+    }
+}
+
+fn unusable(path: &Path) -> impl Fn(std::io::Error) -> BuildError {
+    |source| BuildError::Context {
+        path: path.to_owned(),
+        source,
     }
 }
 

@@ -59,7 +59,8 @@ impl Fix {
 }
 
 /// The text with the fixes of all findings made. Of fixes that touch the same bytes only the first
-/// is made; check the result again for the others.
+/// is made; check the result again for the others. Line breaks that a fix inserts are those of the
+/// text.
 #[must_use]
 pub fn apply(source: &Source, findings: &[Finding]) -> String {
     let mut accepted: BTreeMap<Span, &str> = BTreeMap::new();
@@ -75,7 +76,11 @@ pub fn apply(source: &Source, findings: &[Finding]) -> String {
     let mut copied = 0;
     for (span, replacement) in accepted {
         result.push_str(source.slice(Span::new(copied, span.start)));
-        result.push_str(replacement);
+        if source.text().contains("\r\n") {
+            result.push_str(&replacement.replace('\n', "\r\n"));
+        } else {
+            result.push_str(replacement);
+        }
         copied = span.end;
     }
     result.push_str(source.slice(Span::new(copied, source.text().len())));

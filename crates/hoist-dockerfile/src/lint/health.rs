@@ -4,7 +4,8 @@ use super::script::{Command, commands, run_commands};
 use super::{Checker, Edit, Fix, Note, Rule};
 use crate::instruction::{CommandForm, HealthTest, Instruction, InstructionKind};
 
-pub(super) const HEALTHCHECK_MODULE: Rule = Rule::hoist(
+/// `HealthcheckModule`: also decided by the built image, where there is one.
+pub const HEALTHCHECK_MODULE: Rule = Rule::hoist(
     "HealthcheckModule",
     "A health check should not need Python modules that nothing installs",
 );

@@ -17,10 +17,11 @@ mod fix;
 mod forms;
 mod health;
 mod options;
+mod pages;
 mod platform;
 mod python;
 mod repetition;
-mod script;
+pub mod script;
 mod secrets;
 mod shell;
 mod user;
@@ -36,7 +37,11 @@ use crate::source::{Span, Spanned};
 use crate::stages::Inputs;
 
 pub use fix::{Edit, Fix, apply};
+pub use health::HEALTHCHECK_MODULE;
 pub use options::Options;
+pub use pages::{PAGES, Page};
+pub use secrets::is_secret;
+pub use user::USER_CANNOT_READ;
 
 /// Whose rule it is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -69,13 +74,59 @@ impl Rule {
         }
     }
 
-    const fn hoist(name: &'static str, summary: &'static str) -> Self {
+    /// A rule of hoist's own.
+    #[must_use]
+    pub const fn hoist(name: &'static str, summary: &'static str) -> Self {
         Self {
             name,
             summary,
             author: Author::Hoist,
         }
     }
+
+    /// Whether the rule is off: by the options of the whole file, or by a `check=` in `comments`,
+    /// those right above the instruction.
+    #[must_use]
+    pub fn is_off(&self, options: &Options, comments: &[Spanned<String>]) -> bool {
+        let local = Options::from_comments(comments);
+        match self.author {
+            Author::DockerExperimental => {
+                let asked = |options: &Options| options.experimental(self.name);
+                !asked(options) && !local.as_ref().is_some_and(asked)
+            }
+            Author::Docker | Author::Hoist => {
+                let skips = |options: &Options| options.skips(self.name);
+                skips(options) || local.as_ref().is_some_and(skips)
+            }
+        }
+    }
+
+    /// Where Docker describes the rule; `None` for a rule of hoist's own.
+    #[must_use]
+    pub fn url(&self) -> Option<String> {
+        if self.author == Author::Hoist {
+            return None;
+        }
+        let slug = kebab_case(self.name);
+        Some(format!(
+            "https://docs.docker.com/go/dockerfile/rule/{slug}/"
+        ))
+    }
+}
+
+/// `JSONArgsRecommended` as `json-args-recommended`.
+fn kebab_case(name: &str) -> String {
+    let letters: Vec<char> = name.chars().collect();
+    let mut words = String::new();
+    for (at, letter) in letters.iter().enumerate() {
+        let follows_small = at > 0 && letters[at - 1].is_lowercase();
+        let ends_capitals = at > 0 && letters.get(at + 1).is_some_and(|next| next.is_lowercase());
+        if letter.is_uppercase() && (follows_small || ends_capitals) {
+            words.push('-');
+        }
+        words.extend(letter.to_lowercase());
+    }
+    words
 }
 
 /// Something that a rule found.
@@ -249,18 +300,7 @@ impl Note {
 impl Checker<'_> {
     /// Keeps `note` unless its rule is off, here or in one of `comments` above the instruction.
     fn report(&mut self, comments: &[Spanned<String>], note: Note) {
-        let local = Options::from_comments(comments);
-        let off = match note.rule.author {
-            Author::DockerExperimental => {
-                let asked = |options: &Options| options.experimental(note.rule.name);
-                !asked(&self.options) && !local.as_ref().is_some_and(asked)
-            }
-            Author::Docker | Author::Hoist => {
-                let skips = |options: &Options| options.skips(note.rule.name);
-                skips(&self.options) || local.as_ref().is_some_and(skips)
-            }
-        };
-        if off {
+        if note.rule.is_off(&self.options, comments) {
             return;
         }
         let mut diagnostic = Diagnostic::warning(note.rule.name, note.message, note.span);

@@ -4,8 +4,9 @@ use crate::instruction::{Program, Run};
 
 /// A simple command: its words, quotes removed.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub(super) struct Command {
-    pub(super) words: Vec<String>,
+pub struct Command {
+    /// All words, assignments and prefixes such as `sudo` included.
+    pub words: Vec<String>,
 }
 
 /// Words that come before a command and do not change what it is.
@@ -16,14 +17,14 @@ const PREFIXES: [&str; 14] = [
 
 impl Command {
     /// The command without assignments and words such as `sudo` before it.
-    pub(super) fn bare(&self) -> &[String] {
+    pub fn bare(&self) -> &[String] {
         let skip = |word: &String| PREFIXES.contains(&word.as_str()) || is_assignment(word);
         let start = self.words.iter().take_while(|word| skip(word)).count();
         &self.words[start..]
     }
 
     /// The assignments before the command.
-    pub(super) fn assignments(&self) -> impl Iterator<Item = &str> {
+    pub fn assignments(&self) -> impl Iterator<Item = &str> {
         let words = self.words.iter().map(String::as_str);
         words
             .take_while(|word| PREFIXES.contains(word) || is_assignment(word))
@@ -32,7 +33,7 @@ impl Command {
 
     /// The words behind the program and these sub-commands, if the command starts with them;
     /// options in between are skipped, and the program may have a path.
-    pub(super) fn after(&self, start: &[&str]) -> Option<&[String]> {
+    pub fn after(&self, start: &[&str]) -> Option<&[String]> {
         let words = self.bare();
         let (program, subcommands) = start.split_first()?;
         let first = words.first()?;
@@ -63,7 +64,7 @@ fn is_assignment(word: &str) -> bool {
 }
 
 /// The commands of a RUN step; those of command substitutions too.
-pub(super) fn run_commands(run: &Run) -> Vec<Command> {
+pub fn run_commands(run: &Run) -> Vec<Command> {
     match run.program() {
         Program::Shell(script) => commands(&script),
         Program::Exec(words) => match words.as_slice() {
@@ -94,7 +95,7 @@ fn is_shell(program: &str) -> bool {
 }
 
 /// The commands of a script, in the order in which they are written.
-pub(super) fn commands(script: &str) -> Vec<Command> {
+pub fn commands(script: &str) -> Vec<Command> {
     let mut found = Vec::new();
     let mut command = Command::default();
     let mut word: Option<String> = None;

@@ -23,8 +23,10 @@ const SECRET: [&str; 10] = [
 ];
 const HARMLESS: [&str; 3] = ["public", "file", "version"];
 
-/// Whether a variable's name says that its value is secret.
-fn is_secret(name: &str) -> bool {
+/// Whether a variable's name says that its value is secret: the words of Docker's check
+/// `SecretsUsedInArgOrEnv`.
+#[must_use]
+pub fn is_secret(name: &str) -> bool {
     let has = |words: &[&str]| {
         let mut parts = name.split('_');
         parts.any(|part| words.contains(&part.to_ascii_lowercase().as_str()))

@@ -822,3 +822,38 @@ fn fixing_everything_leaves_a_dockerfile() {
         );
     }
 }
+
+#[test]
+fn every_rule_has_a_page_whose_examples_are_true() {
+    let ignore = Ignore::parse(".env").unwrap();
+    let named: Vec<&str> = PAGES.iter().map(|page| page.rule.name).collect();
+    let rules: Vec<&str> = RULES.iter().map(|rule| rule.name).collect();
+    assert_eq!(named, rules);
+    let bases = BTreeMap::new();
+    for page in PAGES {
+        let name = page.rule.name;
+        let bad = found_with(name, page.bad, &bases, Some(&ignore));
+        assert!(!bad.is_empty(), "{name}: nothing found in\n{}", page.bad);
+        let good = found_with(name, page.good, &bases, Some(&ignore));
+        assert_eq!(good, [""; 0], "{name}");
+    }
+}
+
+#[test]
+fn urls_are_dockers() {
+    let url = |name: &str| RULES.iter().find(|rule| rule.name == name).unwrap().url();
+    let docker = "https://docs.docker.com/go/dockerfile/rule";
+    assert_eq!(
+        url("JSONArgsRecommended"),
+        Some(format!("{docker}/json-args-recommended/"))
+    );
+    assert_eq!(
+        url("FromAsCasing"),
+        Some(format!("{docker}/from-as-casing/"))
+    );
+    assert_eq!(
+        url("SecretsUsedInArgOrEnv"),
+        Some(format!("{docker}/secrets-used-in-arg-or-env/"))
+    );
+    assert_eq!(url("RunsAsRoot"), None);
+}

@@ -8,7 +8,8 @@ pub(super) const RUNS_AS_ROOT: Rule = Rule::hoist(
     "RunsAsRoot",
     "The last USER of the image should not be root",
 );
-pub(super) const USER_CANNOT_READ: Rule = Rule::hoist(
+/// `UserCannotRead`: also decided by the built image, where there is one.
+pub const USER_CANNOT_READ: Rule = Rule::hoist(
     "UserCannotRead",
     "What the container needs should not lie in /root when USER is not root",
 );

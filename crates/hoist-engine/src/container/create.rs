@@ -17,6 +17,7 @@ use hoist_core::{
     time::Timestamp,
 };
 use hoist_store::StoredImage;
+use hoist_sys::lock::Lock;
 
 use crate::{
     error::EngineError,
@@ -52,11 +53,15 @@ impl Engine {
         let warnings = self.check(request)?;
         let id = ContainerId::from_random(random_bytes()?);
         let mut record = assemble(id, &image, request)?;
-        self.resolve_volumes(&mut record)?;
+        self.name_volumes(&mut record)?;
         let directory = self.container_dir(&record.id);
+        // A sweep takes a directory without a record for a creation that was killed.
+        let creating = self.creating(Lock::shared)?;
         let made = self
             .write_record(&record, &directory)
-            .and_then(|()| self.claim_name(&mut record, request));
+            .and_then(|()| self.claim_name(&mut record, request))
+            .and_then(|()| self.make_mount_sources(&record));
+        drop(creating);
         if let Err(error) = made {
             self.discard(&record);
             return Err(error);
@@ -66,6 +71,22 @@ impl Engine {
             name: record.name,
             warnings,
         })
+    }
+
+    /// The lock that creations share and a sweep has alone.
+    pub(crate) fn creating<T>(
+        &self,
+        take: impl Fn(&Path) -> io::Result<T>,
+    ) -> Result<T, EngineError> {
+        let path = self.containers_dir().join(".creating");
+        let taken = take(&path).or_else(|error| {
+            if error.kind() != io::ErrorKind::NotFound {
+                return Err(error);
+            }
+            fs::create_dir_all(self.containers_dir())?;
+            take(&path)
+        });
+        taken.map_err(EngineError::file("lock", path))
     }
 
     fn check(&self, request: &CreateRequest) -> Result<Vec<String>, EngineError> {
@@ -120,7 +141,6 @@ impl Engine {
     }
 
     fn write_record(&self, record: &Record, directory: &Path) -> Result<(), EngineError> {
-        make_dirs(&self.containers_dir())?;
         for path in [directory, &directory.join("upper"), &directory.join("work")] {
             fs::create_dir(path).map_err(EngineError::file("make", path))?;
         }
@@ -152,7 +172,9 @@ impl Engine {
                     make_dirs(path.parent().unwrap_or(&path))?;
                 }
                 Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
+                    let lock = self.lock_names()?;
                     if let Some(owner) = self.name_owner(name) {
+                        drop(lock);
                         let state = self
                             .container(&owner)?
                             .map(|other| other.status.state.as_str());
@@ -167,6 +189,29 @@ impl Engine {
                 Err(error) => return Err(EngineError::file("claim", path)(error)),
             }
         }
+    }
+
+    /// Give the name of a container back, unless another one has it by now.
+    pub(crate) fn release_name(&self, record: &Record) -> Result<(), EngineError> {
+        let claim = self.name_claim(&record.name);
+        let is_ours =
+            || fs::read_link(&claim).is_ok_and(|id| id.to_str() == Some(record.id.as_str()));
+        if !is_ours() {
+            return Ok(());
+        }
+        let lock = self.lock_names()?;
+        if is_ours() {
+            fs::remove_file(&claim).map_err(EngineError::file("remove", claim))?;
+        }
+        drop(lock);
+        Ok(())
+    }
+
+    /// Claims are made without this lock and removed under it: what is looked at under it stays
+    /// until it is removed. (No name starts with a dot.)
+    fn lock_names(&self) -> Result<Lock, EngineError> {
+        let path = self.name_claim(".lock");
+        Lock::exclusive(&path).map_err(EngineError::file("lock", path))
     }
 }
 

@@ -4,14 +4,15 @@
 
 mod pump;
 
-use std::os::fd::AsFd;
+use std::os::fd::{AsFd, OwnedFd};
 
 use hoist_core::{
     env::{self, EnvSetting},
     spec::{ConsoleSize, Process, Seccomp},
 };
-use hoist_runtime::{Cgroup, Rootfs, Stdio, Target, user};
+use hoist_runtime::{Cgroup, Rootfs, RuntimeError, Stdio, Target, user};
 use rustix::{
+    event::{PollFd, PollFlags, Timespec, poll},
     io::Errno,
     process::{Pid, PidfdFlags, pidfd_open},
 };
@@ -98,6 +99,11 @@ impl Engine {
             Err(Errno::SRCH) => return Err(gone()),
             Err(error) => return Err(EngineError::system("pidfd_open")(error)),
         };
+        // The number may have passed to another process since the status was read; while the
+        // container runs it has not.
+        if self.observe(&container.record)?.pid != container.status.pid {
+            return Err(gone());
+        }
         let cgroup = Cgroup::open(&cgroup_path(&container.record.id)).ok();
         let target = Target {
             pidfd: pidfd.as_fd(),
@@ -105,12 +111,15 @@ impl Engine {
             rootless: self.settings().rootless,
             die_with_parent,
         };
-        Ok(hoist_runtime::exec(
-            target,
-            process,
-            Some(Seccomp::Default),
-            stdio,
-        )?)
+        let entered = hoist_runtime::exec(target, process, Some(Seccomp::Default), stdio);
+        // A container that has ended lets nobody in, whatever that failed at.
+        entered.map_err(|error| {
+            if ends(&pidfd, is_ending(&error)) {
+                gone()
+            } else {
+                error.into()
+            }
+        })
     }
 
     pub(crate) fn exec_process(
@@ -147,6 +156,33 @@ impl Engine {
             ..Process::default()
         })
     }
+}
+
+/// The error is what the kernel says of a process that is ending but has not ended: its PID
+/// namespace takes nobody in, and its namespaces are gone.
+fn is_ending(error: &RuntimeError) -> bool {
+    let (RuntimeError::Clone { source }
+    | RuntimeError::Call { source, .. }
+    | RuntimeError::Step { source, .. }) = error
+    else {
+        return false;
+    };
+    let errno = Errno::from_io_error(source);
+    [Errno::SRCH, Errno::NOMEM, Errno::NOENT]
+        .map(Some)
+        .contains(&errno)
+}
+
+/// The process has ended; `soon` is to wait a moment for that.
+fn ends(pidfd: &OwnedFd, soon: bool) -> bool {
+    let patience = Timespec {
+        tv_sec: soon.into(),
+        tv_nsec: 0,
+    };
+    matches!(
+        poll(&mut [PollFd::new(pidfd, PollFlags::IN)], Some(&patience)),
+        Ok(1)
+    )
 }
 
 /// Ids and home of `user`, from the root's own passwd and group files.

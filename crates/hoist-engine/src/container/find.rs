@@ -9,6 +9,7 @@ use crate::{
     error::EngineError,
     record::Record,
     root::{Engine, read_json},
+    status::State,
 };
 
 impl Engine {
@@ -24,10 +25,15 @@ impl Engine {
 
     /// The container with this id, if its record exists.
     pub(crate) fn container(&self, id: &ContainerId) -> Result<Option<Container>, EngineError> {
-        let Some(record) = read_json::<Record>(&self.container_dir(id).join("record.json"))? else {
+        let path = self.container_dir(id).join("record.json");
+        let Some(record) = read_json::<Record>(&path)? else {
             return Ok(None);
         };
         let status = self.observe(&record)?;
+        // One that was removed between the two looks has no status any more.
+        if status.state != State::Running && !self.exists(id) {
+            return Ok(None);
+        }
         Ok(Some(Container { record, status }))
     }
 
@@ -69,10 +75,7 @@ impl Engine {
     pub(crate) fn name_owner(&self, name: &str) -> Option<ContainerId> {
         let target = fs::read_link(self.name_claim(name)).ok()?;
         let id: ContainerId = target.to_str()?.parse().ok()?;
-        self.container_dir(&id)
-            .join("record.json")
-            .exists()
-            .then_some(id)
+        self.exists(&id).then_some(id)
     }
 
     fn find_id(&self, text: &str) -> Result<ContainerId, EngineError> {

@@ -4,9 +4,11 @@
 //! `log.1`, `log.2`, … (the monitor rotates them).
 
 use std::{
+    collections::VecDeque,
     fs::File,
     io::{self, BufRead, BufReader},
     ops::ControlFlow,
+    os::{fd::OwnedFd, unix::fs::MetadataExt},
     path::{Path, PathBuf},
 };
 
@@ -14,6 +16,7 @@ use hoist_core::time::Timestamp;
 use rustix::{
     event::{PollFd, PollFlags, poll},
     fs::inotify,
+    io::Errno,
     process::{Pid, PidfdFlags, pidfd_open},
 };
 use serde::{Deserialize, Serialize};
@@ -55,7 +58,8 @@ pub struct LogEntry {
     pub text: Vec<u8>,
 }
 
-/// A line of the file: Docker's `json-file` form. Bytes that are not UTF-8 are kept in `raw`.
+/// A line of the file: Docker's `json-file` form. Bytes that are not UTF-8 are kept
+/// in `raw`, in base 64.
 #[derive(Debug, Serialize, Deserialize)]
 pub(crate) struct LogLine<'a> {
     #[serde(borrow)]
@@ -63,7 +67,7 @@ pub(crate) struct LogLine<'a> {
     pub(crate) stream: LogStream,
     pub(crate) time: Timestamp,
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub(crate) raw: Option<Vec<u8>>,
+    pub(crate) raw: Option<String>,
 }
 
 impl Engine {
@@ -78,172 +82,212 @@ impl Engine {
         each: &mut dyn FnMut(&LogEntry) -> ControlFlow<()>,
     ) -> Result<(), EngineError> {
         let directory = self.container_dir(&container.record.id);
-        let mut reader = Reader {
-            path: directory.join("log"),
-            input: None,
-            line: Vec::new(),
-        };
+        // Watched before it is read: nothing falls in between.
         let watch = if query.follow {
             Watch::new(&directory, container)?
         } else {
             None
         };
-        let mut wanted = self.history(&directory, query, &mut reader)?;
-        wanted.retain(|entry| fits(entry, query));
-        if let Some(tail) = query.tail {
-            wanted.drain(..wanted.len().saturating_sub(tail));
-        }
-        for entry in &wanted {
-            if each(entry).is_break() {
-                return Ok(());
+        let mut reader = Reader::open(&directory)?;
+        let is_late = |entry: &LogEntry| query.until.is_some_and(|until| entry.time >= until);
+        let is_early = |entry: &LogEntry| query.since.is_some_and(|since| entry.time < since);
+        let mut each = |entry: &LogEntry| {
+            if is_late(entry) {
+                return ControlFlow::Break(());
             }
-        }
-        drop(wanted);
+            if is_early(entry) {
+                return ControlFlow::Continue(());
+            }
+            each(entry)
+        };
+        let told = match query.tail {
+            None => reader.each(&mut each)?,
+            Some(tail) => reader
+                .last(tail, &|entry| !is_late(entry) && !is_early(entry))?
+                .iter()
+                .try_for_each(&mut each),
+        };
         let Some(watch) = watch else { return Ok(()) };
+        if told.is_break() {
+            return Ok(());
+        }
         loop {
-            let ended = watch.wait()?;
-            while let Some(entry) = reader.next()? {
-                let late = query.until.is_some_and(|until| entry.time >= until);
-                if late || (fits(&entry, query) && each(&entry).is_break()) {
-                    return Ok(());
-                }
-            }
-            if ended {
+            let ended = watch.wait()? || !self.runs_still(container)?;
+            if reader.each(&mut each)?.is_break() || ended {
                 return Ok(());
             }
         }
     }
 
-    /// Everything that is in the log now; `reader` is left at its end.
-    fn history(
-        &self,
-        directory: &Path,
-        query: &LogQuery,
-        reader: &mut Reader,
-    ) -> Result<Vec<LogEntry>, EngineError> {
-        let mut entries = Vec::new();
-        if query.tail == Some(0) {
-            reader.skip_to_end()?;
-            return Ok(entries);
-        }
-        let older = (1..)
-            .map(|number| directory.join(format!("log.{number}")))
-            .take_while(|path| path.exists());
-        for path in older.collect::<Vec<_>>().into_iter().rev() {
-            let mut old = Reader {
-                path,
-                input: None,
-                line: Vec::new(),
-            };
-            while let Some(entry) = old.next()? {
-                keep(&mut entries, entry, query.tail);
-            }
-        }
-        while let Some(entry) = reader.next()? {
-            keep(&mut entries, entry, query.tail);
-        }
-        Ok(entries)
+    /// The run of the container that was looked at goes on.
+    fn runs_still(&self, container: &Container) -> Result<bool, EngineError> {
+        let now = self.observe(&container.record)?;
+        Ok(now.state == State::Running && now.monitor == container.status.monitor)
     }
 }
 
-/// Add an entry, holding no more than twice the lines that are wanted.
-fn keep(entries: &mut Vec<LogEntry>, entry: LogEntry, tail: Option<usize>) {
-    entries.push(entry);
-    if let Some(tail) = tail
-        && entries.len() > 2 * tail + 1024
-    {
-        entries.drain(..entries.len() - tail);
-    }
-}
-
-fn fits(entry: &LogEntry, query: &LogQuery) -> bool {
-    query.since.is_none_or(|since| entry.time >= since)
-        && query.until.is_none_or(|until| entry.time < until)
-}
-
-/// Reads entries from one file, also while it grows and is rotated away.
+/// Reads entries, also while the log grows and is rotated: the files in their order, each to its
+/// end. A file is known by its inode, whatever it is called by now.
 struct Reader {
-    path: PathBuf,
-    input: Option<BufReader<File>>,
+    directory: PathBuf,
+    /// The file that is being read, and those that come after it.
+    files: VecDeque<BufReader<File>>,
     line: Vec<u8>,
 }
 
 impl Reader {
+    /// A reader at the beginning of what there is.
+    fn open(directory: &Path) -> Result<Self, EngineError> {
+        let mut reader = Self {
+            directory: directory.to_owned(),
+            files: VecDeque::new(),
+            line: Vec::new(),
+        };
+        reader.files = reader.files_after(None)?;
+        Ok(reader)
+    }
+
+    /// Hand all entries that there are now to `each`, until it breaks.
+    fn each(
+        &mut self,
+        each: &mut dyn FnMut(&LogEntry) -> ControlFlow<()>,
+    ) -> Result<ControlFlow<()>, EngineError> {
+        while let Some(entry) = self.next()? {
+            if each(&entry).is_break() {
+                return Ok(ControlFlow::Break(()));
+            }
+        }
+        Ok(ControlFlow::Continue(()))
+    }
+
+    /// The last `count` of the entries that there are now and that are `wanted`.
+    fn last(
+        &mut self,
+        count: usize,
+        wanted: &dyn Fn(&LogEntry) -> bool,
+    ) -> Result<VecDeque<LogEntry>, EngineError> {
+        let mut entries = VecDeque::new();
+        while let Some(entry) = self.next()? {
+            if !wanted(&entry) {
+                continue;
+            }
+            entries.push_back(entry);
+            if entries.len() > count {
+                entries.pop_front();
+            }
+        }
+        Ok(entries)
+    }
+
     fn next(&mut self) -> Result<Option<LogEntry>, EngineError> {
         loop {
-            let path = self.path.clone();
-            let Some(input) = self.open()? else {
-                return Ok(None);
-            };
-            let mut piece = Vec::new();
-            input
-                .read_until(b'\n', &mut piece)
-                .map_err(EngineError::file("read", path))?;
-            self.line.append(&mut piece);
-            if !self.line.ends_with(b"\n") {
-                if self.was_rotated()? {
-                    self.input = None;
-                    self.line.clear();
-                    continue;
+            if self.read_line()? {
+                let parsed = parse(&self.line);
+                self.line.clear();
+                // A torn line is what a full disk or a power cut leaves; the others are still good.
+                if parsed.is_some() {
+                    return Ok(parsed);
                 }
+            } else if !self.advance()? {
                 return Ok(None);
             }
-            let parsed = serde_json::from_slice::<LogLine<'_>>(&self.line).map(|line| LogEntry {
-                time: line.time,
-                stream: line.stream,
-                text: line
-                    .raw
-                    .unwrap_or_else(|| line.log.into_owned().into_bytes()),
-            });
-            self.line.clear();
-            // A torn line is what a power cut leaves; the others are still good.
-            if let Ok(entry) = parsed {
-                return Ok(Some(entry));
-            }
         }
     }
 
-    fn open(&mut self) -> Result<Option<&mut BufReader<File>>, EngineError> {
-        if self.input.is_none() {
-            match File::open(&self.path) {
-                Ok(file) => self.input = Some(BufReader::with_capacity(1 << 16, file)),
-                Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
-                Err(error) => return Err(EngineError::file("read", &self.path)(error)),
-            }
-        }
-        Ok(self.input.as_mut())
-    }
-
-    /// The path names another file now than the one that is open.
-    fn was_rotated(&self) -> Result<bool, EngineError> {
-        use std::os::unix::fs::MetadataExt;
-        let Some(input) = &self.input else {
+    /// Read on in the present file; true when a line is complete.
+    fn read_line(&mut self) -> Result<bool, EngineError> {
+        let Some(file) = self.files.front_mut() else {
             return Ok(false);
         };
-        let error = |error| EngineError::file("read", &self.path)(error);
-        let open = input.get_ref().metadata().map_err(error)?;
-        match std::fs::metadata(&self.path) {
-            Ok(named) => Ok(named.ino() != open.ino()),
-            Err(_) => Ok(false),
-        }
+        file.read_until(b'\n', &mut self.line)
+            .map_err(EngineError::file("read", self.directory.join("log")))?;
+        Ok(self.line.ends_with(b"\n"))
     }
 
-    fn skip_to_end(&mut self) -> Result<(), EngineError> {
-        use std::io::{Seek, SeekFrom};
-        let path = self.path.clone();
-        if let Some(input) = self.open()? {
-            input
-                .seek(SeekFrom::End(0))
-                .map_err(EngineError::file("read", path))?;
+    /// The present file has been read to its end: go on with the next one, if there is one.
+    fn advance(&mut self) -> Result<bool, EngineError> {
+        if self.files.len() < 2 {
+            let present = self.files.front().map(inode).transpose()?;
+            let later = self.files_after(present)?;
+            if later.is_empty() {
+                return Ok(false);
+            }
+            self.files.extend(later);
+            if present.is_none() {
+                return Ok(true);
+            }
+            // Written to between the end that was seen and the rotation; from now on it is not.
+            if self.read_line()? {
+                return Ok(true);
+            }
         }
-        Ok(())
+        self.line.clear();
+        self.files.pop_front();
+        Ok(true)
+    }
+
+    /// The files that are newer than the one with this inode, oldest first; all when it has been
+    /// rotated out, or none is given.
+    fn files_after(&self, present: Option<u64>) -> Result<VecDeque<BufReader<File>>, EngineError> {
+        loop {
+            let mut files = VecDeque::new();
+            let mut inodes = Vec::new();
+            for number in 0_u32.. {
+                let path = match number {
+                    0 => self.directory.join("log"),
+                    _ => self.directory.join(format!("log.{number}")),
+                };
+                let file = match File::open(&path) {
+                    Ok(file) => BufReader::with_capacity(1 << 16, file),
+                    // Between two renames, or before the first entry, there is no `log`.
+                    Err(error) if error.kind() == io::ErrorKind::NotFound && number == 0 => {
+                        continue;
+                    }
+                    Err(error) if error.kind() == io::ErrorKind::NotFound => break,
+                    Err(error) => return Err(EngineError::file("read", path)(error)),
+                };
+                let inode = inode(&file)?;
+                if present == Some(inode) {
+                    break;
+                }
+                inodes.push(inode);
+                files.push_front(file);
+            }
+            // Renamed while it was looked at: a file was seen twice, or not at all.
+            let newest = std::fs::metadata(self.directory.join("log")).map(|file| file.ino());
+            let settled = match (newest, inodes.first()) {
+                (Ok(newest), Some(first)) => newest == *first || present == Some(newest),
+                (Ok(newest), None) => present == Some(newest),
+                (Err(_), _) => true,
+            };
+            if settled {
+                return Ok(files);
+            }
+        }
     }
 }
 
-/// Wakes up when the log changes or the monitor ends.
+fn inode(file: &BufReader<File>) -> Result<u64, EngineError> {
+    let metadata = file.get_ref().metadata();
+    Ok(metadata.map_err(EngineError::system("fstat"))?.ino())
+}
+
+fn parse(line: &[u8]) -> Option<LogEntry> {
+    let line: LogLine<'_> = serde_json::from_slice(line).ok()?;
+    Some(LogEntry {
+        time: line.time,
+        stream: line.stream,
+        text: match line.raw {
+            Some(raw) => base64::decode(&raw)?,
+            None => line.log.into_owned().into_bytes(),
+        },
+    })
+}
+
+/// Wakes up when the log changes or the container ends.
 struct Watch {
-    changes: std::os::fd::OwnedFd,
-    monitor: std::os::fd::OwnedFd,
+    changes: OwnedFd,
+    monitor: OwnedFd,
 }
 
 impl Watch {
@@ -257,27 +301,33 @@ impl Watch {
         };
         let monitor = match pidfd_open(pid, PidfdFlags::empty()) {
             Ok(monitor) => monitor,
-            Err(rustix::io::Errno::SRCH) => return Ok(None),
+            Err(Errno::SRCH) => return Ok(None),
             Err(error) => return Err(EngineError::system("pidfd_open")(error)),
         };
         let flags = inotify::CreateFlags::CLOEXEC | inotify::CreateFlags::NONBLOCK;
         let changes = inotify::init(flags).map_err(EngineError::system("inotify_init"))?;
+        // The last status is moved there; a container with --rm moves away.
         let events = inotify::WatchFlags::MODIFY
             | inotify::WatchFlags::CREATE
-            | inotify::WatchFlags::MOVED_TO;
-        inotify::add_watch(&changes, directory, events)
-            .map_err(EngineError::system("inotify_add_watch"))?;
-        Ok(Some(Self { changes, monitor }))
+            | inotify::WatchFlags::MOVED_TO
+            | inotify::WatchFlags::MOVE_SELF
+            | inotify::WatchFlags::DELETE_SELF;
+        match inotify::add_watch(&changes, directory, events) {
+            Ok(_) => Ok(Some(Self { changes, monitor })),
+            // Removed this moment.
+            Err(Errno::NOENT) => Ok(None),
+            Err(error) => Err(EngineError::system("inotify_add_watch")(error)),
+        }
     }
 
-    /// Wait for a change; true when the monitor has ended.
+    /// Wait for a change; true when the monitor is gone.
     fn wait(&self) -> Result<bool, EngineError> {
         let mut fds = [
             PollFd::new(&self.changes, PollFlags::IN),
             PollFd::new(&self.monitor, PollFlags::IN),
         ];
         match poll(&mut fds, None) {
-            Ok(_) | Err(rustix::io::Errno::INTR) => {}
+            Ok(_) | Err(Errno::INTR) => {}
             Err(error) => return Err(EngineError::system("poll")(error)),
         }
         let ended = !fds[1].revents().is_empty();
@@ -285,5 +335,69 @@ impl Watch {
         let mut reader = inotify::Reader::new(&self.changes, &mut buffer);
         while reader.next().is_ok() {}
         Ok(ended)
+    }
+}
+
+/// Base 64 (RFC 4648, with padding): bytes that are not UTF-8 inside of JSON.
+pub(crate) mod base64 {
+    const DIGITS: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+
+    /// The text for `bytes`.
+    pub(crate) fn encode(bytes: &[u8]) -> String {
+        let mut text = String::with_capacity(bytes.len().div_ceil(3) * 4);
+        for group in bytes.chunks(3) {
+            let byte = |index: usize| u32::from(group.get(index).copied().unwrap_or(0));
+            let bits = byte(0) << 16 | byte(1) << 8 | byte(2);
+            for place in 0..4 {
+                let digit = bits >> (18 - 6 * place) & 63;
+                text.push(if place > group.len() {
+                    '='
+                } else {
+                    char::from(DIGITS[digit as usize])
+                });
+            }
+        }
+        text
+    }
+
+    /// The bytes of `text`; `None` when it is not such a text.
+    pub(crate) fn decode(text: &str) -> Option<Vec<u8>> {
+        let digits = text.trim_end_matches('=').as_bytes();
+        let mut bytes = Vec::with_capacity(digits.len() / 4 * 3 + 2);
+        for group in digits.chunks(4) {
+            let mut bits = 0;
+            for place in 0..4 {
+                let value = match group.get(place) {
+                    Some(digit) => DIGITS.iter().position(|known| known == digit)?,
+                    None => 0,
+                };
+                bits = bits << 6 | u32::try_from(value).ok()?;
+            }
+            let [_, first, second, third] = bits.to_be_bytes();
+            bytes.extend(&[first, second, third][..group.len().saturating_sub(1)]);
+        }
+        Some(bytes)
+    }
+
+    #[cfg(test)]
+    mod tests {
+        use super::*;
+
+        #[test]
+        fn known_texts_and_back() {
+            for (bytes, text) in [
+                (&b""[..], ""),
+                (b"f", "Zg=="),
+                (b"fo", "Zm8="),
+                (b"foo", "Zm9v"),
+                (b"\xff\xfe\x00", "//4A"),
+            ] {
+                assert_eq!(encode(bytes), text);
+                assert_eq!(decode(text).as_deref(), Some(bytes));
+            }
+            let all: Vec<u8> = (0..=255).collect();
+            assert_eq!(decode(&encode(&all)), Some(all));
+            assert_eq!(decode("a b"), None);
+        }
     }
 }

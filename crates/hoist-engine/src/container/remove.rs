@@ -20,27 +20,36 @@ impl Engine {
     /// Remove a container.
     ///
     /// # Errors
-    /// When it runs and `force` is not set, or its files cannot be removed.
+    /// When it runs and `force` is not set, somebody else has removed it meanwhile, or its files
+    /// cannot be removed.
     pub fn remove(&self, container: &Container, options: RemoveOptions) -> Result<(), EngineError> {
-        let turn = self.take_turn(&container.record.id)?;
-        let container = &Container {
-            record: container.record.clone(),
-            status: self.observe(&container.record)?,
+        let id = &container.record.id;
+        let turn = self.take_turn(id)?;
+        let missing = || EngineError::NoSuchContainer(container.record.name.clone());
+        let Some(mut current) = self.settle(id)? else {
+            self.remove_run_dir(id);
+            return Err(missing());
         };
-        if container.status.state == State::Running {
+        if current.status.state == State::Running {
             if !options.force {
                 return Err(EngineError::Running {
-                    name: container.record.name.clone(),
+                    name: current.record.name,
                     reason: "stop the container before removing it, or force its removal",
                 });
             }
-            self.stop_with(container, Signal::KILL, Some(Duration::ZERO))?;
+            self.stop_with(&current, Signal::KILL, Some(Duration::ZERO))?;
+            self.await_monitor(id)?;
+            current = match self.settle(id)? {
+                Some(current) => current,
+                // It was to be removed at its end.
+                None => {
+                    self.remove_run_dir(id);
+                    return Ok(());
+                }
+            };
         }
-        self.mend(container)?;
-        let removed = self.take_away(
-            &container.record,
-            options.volumes || container.record.auto_remove,
-        );
+        let volumes = options.volumes || current.record.auto_remove;
+        let removed = self.take_away(&current.record, volumes);
         drop(turn);
         removed
     }
@@ -59,22 +68,32 @@ impl Engine {
             Err(error) if error.kind() == io::ErrorKind::NotFound => {}
             Err(error) => return Err(EngineError::file("remove", directory)(error)),
         }
-        let claim = self.name_claim(&record.name);
-        if fs::read_link(&claim).is_ok_and(|id| id.to_str() == Some(record.id.as_str())) {
-            fs::remove_file(&claim).map_err(EngineError::file("remove", claim))?;
-        }
-        remove_tree(&self.container_run_dir(&record.id))?;
+        self.release_name(record)?;
+        self.remove_run_dir(&record.id);
         if volumes {
-            for mount in record.mounts.iter().filter(|mount| mount.anonymous) {
-                if let MountKind::Volume {
-                    name: Some(name), ..
-                } = &mount.request.kind
-                {
-                    self.remove_volume(name)?;
-                }
-            }
+            self.remove_own_volumes(record)?;
         }
         remove_tree(&removed)
+    }
+
+    /// Remove the volumes that were made for a container alone, except those that another one has
+    /// been given by name since.
+    fn remove_own_volumes(&self, record: &Record) -> Result<(), EngineError> {
+        let own = record.mounts.iter().filter(|mount| mount.anonymous);
+        let names: Vec<&String> = own
+            .filter_map(|mount| match &mount.request.kind {
+                MountKind::Volume { name, .. } => name.as_ref(),
+                _ => None,
+            })
+            .collect();
+        if names.is_empty() {
+            return Ok(());
+        }
+        let used = self.used_volumes()?;
+        for name in names.into_iter().filter(|name| !used.contains(*name)) {
+            self.remove_volume(name)?;
+        }
+        Ok(())
     }
 
     /// Undo a creation that failed halfway; what cannot be undone is garbage for the next sweep.

@@ -3,7 +3,7 @@
 use std::{
     io::Write,
     os::{fd::OwnedFd, unix::net::UnixStream},
-    process::{Command, Stdio},
+    process::{Child, Command, Stdio},
 };
 
 use hoist_core::{ContainerId, spec::ConsoleSize};
@@ -11,7 +11,7 @@ use hoist_sys::lock::Lock;
 use rustix::fs::{MemfdFlags, SeekFrom, memfd_create, seek};
 
 use crate::{
-    attach::{Attachment, Connection},
+    attach::{Attachment, Connection, Patience},
     error::EngineError,
     monitor::Instructions,
     root::{Engine, make_dirs},
@@ -40,15 +40,13 @@ impl Engine {
         attach: Option<AttachRequest>,
     ) -> Result<Option<Attachment>, EngineError> {
         let turn = self.take_turn(id)?;
-        let Some(container) = self.container(id)? else {
-            drop(turn);
-            drop(std::fs::remove_dir_all(self.container_run_dir(id)));
+        let Some(container) = self.settle(id)? else {
+            self.remove_run_dir(id);
             return Err(EngineError::NoSuchContainer(id.to_string()));
         };
         if container.status.state == State::Running {
             return Ok(None);
         }
-        self.mend(&container)?;
         let instructions = Instructions {
             settings: self.settings().clone(),
             id: id.clone(),
@@ -56,6 +54,33 @@ impl Engine {
             attach: attach.is_some(),
             size: attach.and_then(|attach| attach.size),
         };
+        // Only an attached starter has somebody to pass signals on to.
+        let Some(attach) = attach else {
+            self.launch(&instructions, &container.record.name, turn)?;
+            return Ok(None);
+        };
+        let patience = Patience::begin()?;
+        match self.launch(&instructions, &container.record.name, turn) {
+            Ok((connection, monitor)) => Ok(Some(Attachment::new(
+                connection,
+                monitor,
+                attach.stdin,
+                container.record.tty,
+            ))),
+            Err(error) => Err(patience.fail(error)),
+        }
+    }
+
+    /// Start a monitor and wait until its container runs.
+    ///
+    /// The monitor has the turn from now on, until the container runs: should this process be
+    /// killed, still nobody else gets in between.
+    fn launch(
+        &self,
+        instructions: &Instructions,
+        name: &str,
+        turn: Lock,
+    ) -> Result<(Connection, Child), EngineError> {
         let (ours, theirs) = UnixStream::pair().map_err(EngineError::system("socketpair"))?;
         let child = Command::new(&self.settings().program)
             .arg("monitor")
@@ -63,20 +88,20 @@ impl Engine {
             .env("HOIST_ROOT", &self.settings().root)
             .stdin(Stdio::from(instructions.to_fd()?))
             .stdout(Stdio::from(OwnedFd::from(theirs)))
-            .stderr(Stdio::null())
+            .stderr(Stdio::from(OwnedFd::from(turn)))
             .spawn()
             .map_err(EngineError::file("run", &self.settings().program))?;
-        let mut connection = Connection::new(ours, &container.record.name);
+        let mut connection = Connection::new(ours, name);
         connection.started()?;
-        Ok(attach
-            .map(|attach| Attachment::new(connection, child, attach.stdin, container.record.tty)))
+        Ok((connection, child))
     }
 }
 
 impl Engine {
     /// Wait until nobody else starts or removes this container, and keep others waiting.
     ///
-    /// Lock order: a turn comes before the monitor's own lock.
+    /// Lock order: a turn comes before the monitor's own lock. A monitor never waits for a turn,
+    /// for whoever has it may be waiting for the monitor's end.
     pub(crate) fn take_turn(&self, id: &ContainerId) -> Result<Lock, EngineError> {
         let run = self.container_run_dir(id);
         loop {

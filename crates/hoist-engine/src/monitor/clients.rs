@@ -8,11 +8,6 @@ use std::{
     },
 };
 
-use rustix::{
-    event::{PollFd, PollFlags, poll},
-    io::Errno,
-};
-
 use crate::{
     error::EngineError,
     wire::{self, Decoder, Kind},
@@ -96,18 +91,6 @@ impl Client {
                 }
             }
         }
-    }
-
-    /// Write everything that is left, waiting for the client as long as it stays.
-    pub(super) fn finish(mut self) -> Result<(), EngineError> {
-        self.flush();
-        while !self.pending.is_empty() {
-            match poll(&mut [PollFd::new(&self.socket, PollFlags::OUT)], None) {
-                Ok(_) | Err(Errno::INTR) => self.flush(),
-                Err(error) => return Err(EngineError::system("poll")(error)),
-            }
-        }
-        Ok(())
     }
 }
 

@@ -5,6 +5,7 @@
 //! next health probe.
 
 use std::{
+    io::ErrorKind,
     os::{fd::AsFd, unix::net::UnixStream},
     time::{Duration, Instant},
 };
@@ -12,7 +13,7 @@ use std::{
 use hoist_core::{signal::Signal, spec::ConsoleSize, time::Timestamp};
 use hoist_sys::{
     process::send_signal,
-    signal::{Mask, SignalFd, block},
+    signal::{Mask, SignalFd, block, set_mask},
 };
 use rustix::{
     event::{PollFd, PollFlags, Timespec, poll},
@@ -47,8 +48,15 @@ pub(super) struct EventLoop<'a> {
     prober: Option<Prober>,
     signals: SignalFd,
     stopping: Option<Stopping>,
+    /// What went wrong beside the container's own doing; it goes on as well as it can.
+    pub(super) trouble: Option<String>,
+    /// Descriptors ran out: no client is accepted before.
+    accept_at: Option<Instant>,
     buffer: Vec<u8>,
 }
+
+/// How long no client is accepted after descriptors ran out.
+const ACCEPT_AGAIN: Duration = Duration::from_millis(100);
 
 /// A stop that is under way.
 struct Stopping {
@@ -93,7 +101,9 @@ impl<'a> EventLoop<'a> {
             prober,
             signals,
             stopping: None,
-            buffer: vec![0; 1 << 16],
+            trouble: None,
+            accept_at: None,
+            buffer: vec![0; 1 << 15],
         })
     }
 
@@ -113,33 +123,81 @@ impl<'a> EventLoop<'a> {
 
     /// Turn until the container has ended, then clean up.
     pub(super) fn run(mut self) -> Result<(), EngineError> {
+        if let Err(error) = self.turn_until_the_end() {
+            // Without a way to wait for anything nobody looks after the container any more.
+            self.trouble(&error);
+            drop(self.signal(Signal::KILL.number()));
+        }
+        self.drain();
+        self.finish()
+    }
+
+    /// Fails only when nothing can be waited for. Whatever else goes wrong costs the container
+    /// nothing but that very thing, and is told in its status.
+    fn turn_until_the_end(&mut self) -> Result<(), EngineError> {
         loop {
             let sources = self.wait()?;
             if sources.contains(&Source::Process) {
-                break;
+                return Ok(());
             }
             for source in sources {
-                self.serve(source)?;
+                self.serve(source);
             }
-            self.keep_time()?;
-            self.clients.retain(|client| !client.closed);
+            self.keep_time();
+            self.forget_closed_clients();
+            if self.log.take_news() {
+                self.live.status.error.clone_from(&self.log.error);
+                self.write_status_or_later();
+            }
         }
-        self.drain()?;
-        self.finish()
+    }
+
+    /// Clients that have gone. Standard input ends with the client that fed it.
+    fn forget_closed_clients(&mut self) {
+        let feeder_left = self
+            .clients
+            .iter()
+            .any(|client| client.closed && client.feeds);
+        self.clients.retain(|client| !client.closed);
+        if feeder_left && !self.live.record.tty {
+            self.end_input();
+        }
+    }
+
+    /// Something beside the container broke: keep what is first, for its status.
+    fn trouble(&mut self, error: &EngineError) {
+        let text = hoist_core::error::chain(error);
+        self.live.status.error.get_or_insert_with(|| text.clone());
+        self.trouble.get_or_insert(text);
+        self.write_status_or_later();
+    }
+
+    /// Everybody who is connected, and nothing else of the monitor any more.
+    pub(super) fn into_clients(self) -> Vec<Client> {
+        let Self { clients, live, .. } = self;
+        drop(live.lock);
+        // There is nothing left that has to end in order.
+        drop(set_mask(&Mask::empty()));
+        clients
     }
 
     /// Wait until something is ready, or the next deadline.
     fn wait(&self) -> Result<Vec<Source>, EngineError> {
-        let mut sources = vec![Source::Process, Source::Signals, Source::Listener];
+        let mut sources = vec![Source::Process, Source::Signals];
         let mut fds = vec![
             PollFd::new(&self.live.container.pidfd, PollFlags::IN),
             PollFd::new(&self.signals, PollFlags::IN),
-            PollFd::new(&self.live.listener, PollFlags::IN),
         ];
         let mut add = |source, fd| {
             sources.push(source);
             fds.push(fd);
         };
+        if self.accept_at.is_none() {
+            add(
+                Source::Listener,
+                PollFd::new(&self.live.listener, PollFlags::IN),
+            );
+        }
         if let Some(forwarder) = &self.live.forwarder {
             add(
                 Source::Forwarder,
@@ -190,7 +248,7 @@ impl<'a> EventLoop<'a> {
     fn timeout(&self) -> Option<Timespec> {
         let kill = self.stopping.as_ref().and_then(|stopping| stopping.kill_at);
         let probe = self.prober.as_ref().map(Prober::deadline);
-        let next = kill.into_iter().chain(probe).min()?;
+        let next = kill.into_iter().chain(probe).chain(self.accept_at).min()?;
         // A nanosecond too early would only make the loop turn once more.
         let left = next.saturating_duration_since(Instant::now()) + Duration::from_nanos(1);
         Some(Timespec {
@@ -199,42 +257,58 @@ impl<'a> EventLoop<'a> {
         })
     }
 
-    fn serve(&mut self, source: Source) -> Result<(), EngineError> {
-        match source {
+    fn serve(&mut self, source: Source) {
+        let served = match source {
             // The process is looked after by `run`, probes by `keep_time`.
             Source::Process | Source::Probe => Ok(()),
             Source::Signals => self.take_signals(),
             Source::Listener => self.accept(),
-            Source::Forwarder => match &mut self.live.forwarder {
-                Some(forwarder) => Ok(forwarder.turn()?),
-                None => Ok(()),
-            },
-            Source::Output(stream) => self.take_output(stream).map(drop),
+            Source::Forwarder => self.forward(),
+            Source::Output(stream) => {
+                self.take_output(stream);
+                Ok(())
+            }
             Source::Input => {
                 self.flush_input();
                 Ok(())
             }
-            Source::Client(index) => self.serve_client(index),
+            Source::Client(index) => {
+                self.serve_client(index);
+                Ok(())
+            }
+        };
+        if let Err(error) = served {
+            self.trouble(&error);
         }
     }
 
-    /// Deadlines: the kill of a stop, and health probes.
-    fn keep_time(&mut self) -> Result<(), EngineError> {
-        let now = Instant::now();
-        if self
-            .stopping
-            .as_ref()
-            .is_some_and(|stopping| stopping.kill_at.is_some_and(|at| at <= now))
-        {
-            self.kill_for_grace()?;
-        }
-        let Some(prober) = &mut self.prober else {
+    fn forward(&mut self) -> Result<(), EngineError> {
+        let Some(forwarder) = &mut self.live.forwarder else {
             return Ok(());
         };
-        if prober.turn(self.engine, &self.live.record, &mut self.live.status) {
-            self.write_status()?;
+        let turned = forwarder.turn();
+        if turned.is_err() {
+            // What fails once would fail at every turn: the ports are closed.
+            self.live.forwarder = None;
         }
-        Ok(())
+        Ok(turned?)
+    }
+
+    /// Deadlines: the kill of a stop, health probes, clients that were kept waiting.
+    fn keep_time(&mut self) {
+        let now = Instant::now();
+        let due = |at: Option<Instant>| at.is_some_and(|at| at <= now);
+        if due(self.accept_at) {
+            self.accept_at = None;
+        }
+        if due(self.stopping.as_ref().and_then(|stopping| stopping.kill_at)) {
+            self.kill_for_grace();
+        }
+        if let Some(prober) = &mut self.prober
+            && prober.turn(self.engine, &self.live.record, &mut self.live.status)
+        {
+            self.write_status_or_later();
+        }
     }
 
     pub(super) fn write_status(&self) -> Result<(), EngineError> {
@@ -242,33 +316,45 @@ impl<'a> EventLoop<'a> {
         write_json(&run.join("status.json"), &self.live.status)
     }
 
+    /// Write the status; where there is no room for it, the next one may find some.
+    fn write_status_or_later(&self) {
+        drop(self.write_status());
+    }
+
     fn accept(&mut self) -> Result<(), EngineError> {
         loop {
             match self.live.listener.accept() {
                 Ok((socket, _)) => self.clients.push(Client::new(socket)?),
-                Err(error) if error.kind() == std::io::ErrorKind::WouldBlock => return Ok(()),
-                // The peer went before it was accepted, or descriptors ran out: the next turn tries again.
-                Err(_) => return Ok(()),
+                Err(error) => match error.kind() {
+                    ErrorKind::WouldBlock => return Ok(()),
+                    // The peer went before it was accepted.
+                    ErrorKind::Interrupted | ErrorKind::ConnectionAborted => {}
+                    // Descriptors or memory ran out. It would be ready at every turn.
+                    _ => {
+                        self.accept_at = Some(Instant::now() + ACCEPT_AGAIN);
+                        return Ok(());
+                    }
+                },
             }
         }
     }
 
-    /// Read one piece of an output and pass it on; true when the output has ended.
-    fn take_output(&mut self, stream: LogStream) -> Result<bool, EngineError> {
+    /// Read one piece of an output and pass it on; true when there is no more for now.
+    fn take_output(&mut self, stream: LogStream) -> bool {
         let Some(index) = self
             .outputs
             .iter()
             .position(|output| output.stream == stream)
         else {
-            return Ok(true);
+            return true;
         };
-        match self.outputs[index].read(&mut self.buffer)? {
-            Piece::Nothing => Ok(true),
-            Piece::End => {
+        match self.outputs[index].read(&mut self.buffer) {
+            Ok(Piece::Nothing) => true,
+            Ok(Piece::End) => {
                 self.outputs.remove(index);
-                Ok(true)
+                true
             }
-            Piece::Bytes(count) => {
+            Ok(Piece::Bytes(count)) => {
                 let bytes = &self.buffer[..count];
                 self.log.write(stream, bytes, Timestamp::from(clock()));
                 let kind = if stream == LogStream::Stdout {
@@ -279,17 +365,27 @@ impl<'a> EventLoop<'a> {
                 for client in self.clients.iter_mut().filter(|client| client.attached) {
                     client.push(kind, bytes);
                 }
-                Ok(false)
+                false
+            }
+            Err(error) => {
+                self.outputs.remove(index);
+                self.trouble(&error);
+                true
             }
         }
     }
 
-    /// After the end: what is still in the pipes. The container's processes are all gone.
-    fn drain(&mut self) -> Result<(), EngineError> {
+    /// After the end: what is still in the pipes. The container's processes are all gone; should a
+    /// stranger have been handed a pipe, it is not listened to for ever.
+    fn drain(&mut self) {
+        const MOST: usize = (1 << 21) / (1 << 15);
         for stream in [LogStream::Stdout, LogStream::Stderr] {
-            while !self.take_output(stream)? {}
+            for _ in 0..MOST {
+                if self.take_output(stream) {
+                    break;
+                }
+            }
         }
-        Ok(())
     }
 
     fn flush_input(&mut self) {
@@ -298,7 +394,20 @@ impl<'a> EventLoop<'a> {
         }
     }
 
-    fn serve_client(&mut self, index: usize) -> Result<(), EngineError> {
+    /// Standard input ends once the container has taken what is there.
+    fn end_input(&mut self) {
+        if let Some(input) = &mut self.input {
+            // A terminal is not closed: its reader sees the end through the line discipline.
+            if self.live.record.tty {
+                input.push(&[4]);
+            } else {
+                input.close();
+            }
+            self.flush_input();
+        }
+    }
+
+    fn serve_client(&mut self, index: usize) {
         self.clients[index].flush();
         for (kind, body) in self.clients[index].receive() {
             if let Err(error) = self.request(index, kind, &body) {
@@ -306,7 +415,6 @@ impl<'a> EventLoop<'a> {
                 self.clients[index].push(Kind::Failed, &told);
             }
         }
-        Ok(())
     }
 
     fn request(&mut self, index: usize, kind: Kind, body: &[u8]) -> Result<(), EngineError> {
@@ -320,15 +428,9 @@ impl<'a> EventLoop<'a> {
                 }
             }
             Kind::StdinEnd => {
-                if let Some(input) = &mut self.input {
-                    // A terminal is not closed: its reader sees the end through the line discipline.
-                    if self.live.record.tty {
-                        input.push(&[4]);
-                    } else {
-                        input.close();
-                    }
-                    self.flush_input();
-                }
+                // From now on it may go without ending anything.
+                self.clients[index].feeds = false;
+                self.end_input();
             }
             Kind::Resize => {
                 let size: ConsoleSize = wire::parse(body).map_err(broken)?;
@@ -377,7 +479,7 @@ impl<'a> EventLoop<'a> {
         let now = Instant::now();
         let kill_at = request
             .grace
-            .map(|grace| now + Duration::from_millis(grace));
+            .and_then(|grace| now.checked_add(Duration::from_millis(grace)));
         let earlier = self.stopping.as_ref().and_then(|stopping| stopping.kill_at);
         let since = self
             .stopping
@@ -393,24 +495,30 @@ impl<'a> EventLoop<'a> {
     }
 
     /// The grace period is over: say what the process made of the signal, and kill it.
-    fn kill_for_grace(&mut self) -> Result<(), EngineError> {
+    fn kill_for_grace(&mut self) {
         let Some(stopping) = self.stopping.as_mut() else {
-            return Ok(());
+            return;
         };
         stopping.kill_at = None;
         let waited = stopping.since.elapsed();
         let signal = stopping.signal;
+        // Who does not want to wait need not be told that it was not waited for.
         if signal != Signal::KILL.number() && waited >= Duration::from_millis(500) {
-            let what = disposition(self.live.status.pid, signal);
+            let what = if self.live.record.init {
+                "its init passed the signal on"
+            } else {
+                disposition(self.live.status.pid, signal)
+            };
             let name = Signal::from_number(signal)
                 .map_or_else(|| signal.to_string(), |signal| signal.to_string());
             self.live.status.stop_note = Some(format!(
-                "{} ignored {name} for {} s and was killed ({what})",
+                "{} did not end within {} s of {name} and was killed ({what})",
                 self.live.record.name,
                 waited.as_secs_f64().round(),
             ));
         }
-        self.signal(Signal::KILL.number())
+        // It has ended this moment, which the next turn sees.
+        drop(self.signal(Signal::KILL.number()));
     }
 }
 
@@ -423,7 +531,7 @@ fn disposition(pid: i32, signal: i32) -> &'static str {
         Some(mask >> (signal - 1) & 1 == 1)
     };
     match (has("SigCgt:"), has("SigIgn:")) {
-        (Some(true), _) => "its PID 1 has a handler for it, but did not exit",
+        (Some(true), _) => "its PID 1 has a handler for it",
         (_, Some(true)) => "its PID 1 ignores it",
         (Some(false), _) => {
             "its PID 1 has no handler for it, and the kernel gives PID 1 no default action: use --init, or a CMD in exec form"

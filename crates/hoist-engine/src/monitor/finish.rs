@@ -4,9 +4,13 @@
 use std::{fs, os::fd::AsFd};
 
 use hoist_core::time::Timestamp;
-use hoist_sys::process;
+use hoist_sys::{lock::Lock, process};
+use rustix::{
+    event::{PollFd, PollFlags, poll},
+    io::Errno,
+};
 
-use super::event_loop::EventLoop;
+use super::{clients::Client, event_loop::EventLoop};
 use crate::{error::EngineError, root::write_json, status::State, system::clock, wire::Kind};
 
 impl EventLoop<'_> {
@@ -22,12 +26,11 @@ impl EventLoop<'_> {
         status.monitor = 0;
         status.finished = Some(now);
         status.exit_code = i32::from(exit.exit_code());
-        status.error = self.log.error.take();
+        status.error = self.trouble.take().or(self.log.error.take());
         if let Some(cgroup) = &self.live.claims.cgroup {
             status.oom_killed = cgroup.oom_kills() > 0;
             status.memory_peak = cgroup.memory_peak();
         }
-        // What could not be given back is told, and swept by the next command that looks.
         let given_back = self.live.claims.give_back(self.engine);
         if let Err(error) = &given_back {
             self.live
@@ -35,38 +38,84 @@ impl EventLoop<'_> {
                 .error
                 .get_or_insert_with(|| hoist_core::error::chain(error));
         }
-        self.live.status.endpoint = None;
-        self.leave()?;
-        self.tell()?;
+        // The sockets of its ports say who has them: they go before anybody can start it again.
+        self.live.forwarder = None;
+        let left = self.leave(given_back.is_ok());
+        if let Err(error) = &left {
+            self.live
+                .status
+                .error
+                .get_or_insert_with(|| hoist_core::error::chain(error));
+        }
+        self.tell();
         drop(given_back);
-        Ok(())
+        left
     }
 
-    /// The last status is written and the lock let go; a container with `--rm` vanishes.
-    fn leave(&self) -> Result<(), EngineError> {
+    /// The last status is written and the monitor's files are removed; a container with `--rm`
+    /// vanishes.
+    fn leave(&mut self, given_back: bool) -> Result<(), EngineError> {
         let record = &self.live.record;
-        let run = self.engine.container_run_dir(&record.id);
+        if !given_back {
+            // The live status, the claims in it, and the socket stay as they are: the next command
+            // that starts or removes the container takes away what is left of it.
+            self.live.status.state = State::Exited;
+            return self.write_status();
+        }
+        self.live.status.endpoint = None;
         if record.auto_remove {
             return self.engine.take_away(record, true);
         }
-        self.write_status()?;
-        write_json(
+        let written = write_json(
             &self.engine.container_dir(&record.id).join("status.json"),
             &self.live.status,
-        )?;
-        fs::remove_dir_all(&run).map_err(EngineError::file("remove", run))
+        );
+        if let Err(error) = written {
+            // A full disk, most likely: the live status has the last words until it has room.
+            self.live
+                .status
+                .error
+                .get_or_insert_with(|| hoist_core::error::chain(&error));
+            drop(fs::remove_file(
+                self.engine
+                    .container_run_dir(&record.id)
+                    .join("monitor.sock"),
+            ));
+            return self.write_status();
+        }
+        self.engine.clear_run_dir(&record.id);
+        // Nobody waits to start or remove it: nothing of it has to stay.
+        let turn = self.engine.container_run_dir(&record.id).join("turn");
+        if let Ok(Some(turn)) = Lock::try_exclusive(&turn) {
+            self.engine.remove_run_dir(&record.id);
+            drop(turn);
+        }
+        Ok(())
     }
 
-    fn tell(self) -> Result<(), EngineError> {
-        let Self { live, clients, .. } = self;
-        let status = serde_json::to_vec(&live.status).unwrap_or_default();
-        drop(live.lock);
-        for mut client in clients {
+    /// Tell everybody, each as fast as it listens: one that has stopped reading keeps nobody else
+    /// waiting, and no port or descriptor either.
+    fn tell(self) {
+        let status = serde_json::to_vec(&self.live.status).unwrap_or_default();
+        let mut clients = self.into_clients();
+        for client in &mut clients {
             client.push(Kind::Exited, &status);
-            client.finish()?;
         }
-        // A client that connected too late sees the end of its connection, and looks again.
-        drop(live.listener);
-        Ok(())
+        loop {
+            clients.retain(Client::wants_to_write);
+            if clients.is_empty() {
+                return;
+            }
+            let mut fds: Vec<_> = clients
+                .iter()
+                .map(|client| PollFd::new(client, PollFlags::OUT))
+                .collect();
+            match poll(&mut fds, None) {
+                Ok(_) | Err(Errno::INTR) => {}
+                Err(_) => return,
+            }
+            drop(fds);
+            clients.iter_mut().for_each(Client::flush);
+        }
     }
 }

@@ -1,6 +1,7 @@
 //! Health probes: processes beside the container's own, as `hoist_core::health` says when.
 
 use std::{
+    collections::VecDeque,
     os::fd::{AsFd, BorrowedFd, OwnedFd},
     time::{Duration, Instant},
 };
@@ -25,6 +26,7 @@ use crate::{
     record::Record,
     root::Engine,
     status::{Health, Probe, Status},
+    system::clock,
 };
 
 /// Probes one container.
@@ -33,12 +35,17 @@ pub(super) struct Prober {
     state: HealthState,
     started: Instant,
     running: Option<Running>,
+    /// Probes that were killed and have yet to die: one may be stuck in the kernel.
+    dying: Vec<hoist_runtime::Container>,
+    /// The probes that are known, with the times of the clock.
+    log: VecDeque<Probe>,
 }
 
 /// A probe that has not ended.
 struct Running {
     process: hoist_runtime::Container,
-    output: OwnedFd,
+    /// `None` once the probe has closed it.
+    output: Option<OwnedFd>,
     text: Vec<u8>,
     started: Duration,
     limit: Duration,
@@ -59,29 +66,50 @@ impl Prober {
             state: HealthState::new(check),
             started: Instant::now(),
             running: None,
+            dying: Vec::new(),
+            log: VecDeque::new(),
         })
     }
 
-    /// The health at the start, and after every probe.
-    pub(super) fn health(&self, started: Timestamp) -> Health {
-        let probe = |result: &ProbeResult| Probe {
-            start: started.after(result.started),
-            end: started.after(result.ended),
-            exit_code: result.exit_code,
-            output: result.output.clone(),
-        };
+    /// The health now.
+    fn health(&self) -> Health {
         Health {
             status: self.state.status(),
             failing_streak: self.state.failing_streak(),
-            log: self.state.log().map(probe).collect(),
+            log: self.log.iter().cloned().collect(),
         }
     }
 
-    /// Descriptors that become ready when the running probe writes or ends.
+    /// Take in a probe that has ended at this moment. Its times are the clock's, which goes on
+    /// while the machine sleeps; the schedule's time does not.
+    fn record(&mut self, result: ProbeResult) {
+        let end = clock();
+        let took = result.ended.saturating_sub(result.started);
+        let start = end.checked_sub(took).unwrap_or(end);
+        self.state.record(result);
+        let kept = self.state.log().len();
+        if let Some(last) = self.state.log().last() {
+            self.log.push_back(Probe {
+                start: Timestamp::from(start),
+                end: Timestamp::from(end),
+                exit_code: last.exit_code,
+                output: last.output.clone(),
+            });
+        }
+        while self.log.len() > kept {
+            self.log.pop_front();
+        }
+    }
+
+    /// Descriptors that become ready when a probe writes or ends.
     pub(super) fn fds(&self) -> impl Iterator<Item = BorrowedFd<'_>> {
-        self.running
-            .iter()
-            .flat_map(|running| [running.process.pidfd.as_fd(), running.output.as_fd()])
+        let running = self.running.iter();
+        running
+            .flat_map(|running| {
+                let output = running.output.as_ref().map(AsFd::as_fd);
+                output.into_iter().chain([running.process.pidfd.as_fd()])
+            })
+            .chain(self.dying.iter().map(|process| process.pidfd.as_fd()))
     }
 
     /// When to turn at the latest.
@@ -96,6 +124,8 @@ impl Prober {
     /// End a probe that has ended or takes too long, start one that is due. True when the health
     /// in `status` has changed.
     pub(super) fn turn(&mut self, engine: &Engine, record: &Record, status: &mut Status) -> bool {
+        self.dying
+            .retain(|process| matches!(try_wait(process.pidfd.as_fd()), Ok(None)));
         let now = self.started.elapsed();
         let ended = match &mut self.running {
             Some(running) => running.result(now),
@@ -103,9 +133,11 @@ impl Prober {
             None => None,
         };
         let Some(result) = ended else { return false };
-        self.running = None;
-        self.state.record(result);
-        status.health = status.started.map(|started| self.health(started));
+        if let Some(running) = self.running.take() {
+            self.dying.push(running.process);
+        }
+        self.record(result);
+        status.health = Some(self.health());
         true
     }
 
@@ -122,7 +154,7 @@ impl Prober {
                 let limit = self.state.timeout(now);
                 self.running = Some(Running {
                     process,
-                    output,
+                    output: Some(output),
                     text: Vec::new(),
                     started: now,
                     limit,
@@ -140,7 +172,7 @@ impl Prober {
 }
 
 impl Running {
-    /// How the probe ended, if it has or must.
+    /// How the probe ended, if it has or must. The caller reaps one that was killed.
     fn result(&mut self, now: Duration) -> Option<ProbeResult> {
         self.read();
         let waited = now.saturating_sub(self.started);
@@ -173,28 +205,35 @@ impl Running {
     }
 
     fn kill(&self) {
-        let pidfd = self.process.pidfd.as_fd();
         // It may have ended by itself this moment, which is as good.
-        drop(send_signal(pidfd, Signal::KILL.number()));
-        drop(hoist_sys::process::wait(pidfd));
+        drop(send_signal(
+            self.process.pidfd.as_fd(),
+            Signal::KILL.number(),
+        ));
     }
 
-    /// Take what the probe wrote; more than is kept is thrown away, so that it never blocks.
+    /// Take what the probe wrote; more than is kept is thrown away, so that it never blocks. A
+    /// probe that writes without end gets its share of every turn, and no more.
     fn read(&mut self) {
         let mut buffer = [0; 4096];
-        loop {
-            match rustix::io::read(&self.output, &mut buffer) {
-                Ok(0) => return,
-                Ok(count) => {
+        for _ in 0..READS_PER_TURN {
+            let Some(output) = &self.output else { return };
+            match rustix::io::read(output, &mut buffer) {
+                Ok(count @ 1..) => {
                     let room = (OUTPUT_LENGTH + 1).saturating_sub(self.text.len());
                     self.text.extend_from_slice(&buffer[..count.min(room)]);
                 }
                 Err(Errno::INTR) => {}
-                Err(_) => return,
+                Err(Errno::AGAIN) => return,
+                // Closed; it would be ready for ever.
+                Ok(_) | Err(_) => self.output = None,
             }
         }
     }
 }
+
+/// So much of a pipe's content as a probe can have written between two turns.
+const READS_PER_TURN: usize = 16;
 
 fn launch(
     engine: &Engine,

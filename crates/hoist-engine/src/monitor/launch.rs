@@ -11,7 +11,7 @@ use std::{
 
 use hoist_core::{port::PortMapping, spec::NamespaceKind, time::Timestamp};
 use hoist_network::{
-    Attach, Endpoint, Forwarder, Lingering, PublishedPort, hosts_file, resolv_conf,
+    Attach, Endpoint, Forwarder, Lingering, NetworkError, PublishedPort, hosts_file,
 };
 use hoist_runtime::{Cgroup, Container, Launch, Stdio, create};
 use hoist_sys::lock::Lock;
@@ -21,6 +21,7 @@ use super::{Instructions, health::probe};
 use crate::{
     attach::socket_path,
     error::EngineError,
+    host_files,
     record::Record,
     request::NetworkMode,
     root::{Engine, cgroup_path, make_dirs, write_json},
@@ -80,13 +81,19 @@ pub(super) fn launch(engine: &Engine, instructions: &Instructions) -> Result<Liv
             lock,
         }),
         Err(error) => {
-            claims.give_back(engine)?;
             let mut status = found.status;
             status.state = State::Created;
             status.exit_code = exit_code(&error);
             status.error = Some(hoist_core::error::chain(&error));
-            write_json(&engine.container_dir(id).join("status.json"), &status)?;
-            drop(fs::remove_dir_all(&run));
+            // The first error is the one to tell. When the disk is full the status of before stays.
+            drop(write_json(
+                &engine.container_dir(id).join("status.json"),
+                &status,
+            ));
+            // What is not given back is found by the socket that stays, and taken away.
+            if claims.give_back(engine).is_ok() {
+                engine.remove_run_dir(id);
+            }
             Err(error)
         }
     }
@@ -118,7 +125,7 @@ fn bring_up(
     let run = engine.container_run_dir(&record.id);
     let listener = listen(&run)?;
     engine.prepare_volumes(&record)?;
-    let (forwarder, ports) = bind_ports(&record)?;
+    let (forwarder, ports) = bind_ports(engine, &record)?;
     write_files(engine, &record, None)?;
     let rootfs = engine.rootfs(&record)?;
     let mut spec = engine.spec(&record, &rootfs)?;
@@ -194,7 +201,10 @@ fn listen(run: &std::path::Path) -> Result<UnixListener, EngineError> {
     Ok(listener)
 }
 
-fn bind_ports(record: &Record) -> Result<(Option<Forwarder>, Vec<PublishedPort>), EngineError> {
+fn bind_ports(
+    engine: &Engine,
+    record: &Record,
+) -> Result<(Option<Forwarder>, Vec<PublishedPort>), EngineError> {
     if record.ports.is_empty() {
         return Ok((None, Vec::new()));
     }
@@ -202,8 +212,25 @@ fn bind_ports(record: &Record) -> Result<(Option<Forwarder>, Vec<PublishedPort>)
     for mapping in &record.ports {
         wanted.push(choose_port(mapping)?);
     }
-    let (forwarder, ports) = Forwarder::bind(&wanted)?;
+    let bound = Forwarder::bind(&wanted);
+    let (forwarder, ports) = bound.map_err(|error| name_container(engine, error))?;
     Ok((Some(forwarder), ports))
+}
+
+/// Where a monitor of this root holds the port, the container says more than the process does.
+fn name_container(engine: &Engine, mut error: NetworkError) -> NetworkError {
+    if let NetworkError::PortTaken {
+        holder: Some(holder),
+        ..
+    } = &mut error
+        && let Ok(containers) = engine.containers()
+    {
+        let holds = |monitor: i32| u32::try_from(monitor).is_ok_and(|pid| pid == holder.pid);
+        if let Some(found) = containers.iter().find(|found| holds(found.status.monitor)) {
+            holder.name = format!("container {}", found.record.name);
+        }
+    }
+    error
 }
 
 /// The first port of a mapping's range that is free; a mapping to one port, or to any, stays as
@@ -247,26 +274,15 @@ fn write_files(
         fs::write(&path, text).map_err(EngineError::file("write", path))
     };
     if record.network == NetworkMode::Host {
-        write("hosts", read_host_file("/etc/hosts")?)?;
-        return write("resolv.conf", read_host_file("/etc/resolv.conf")?);
+        write("hosts", host_files::read("/etc/hosts")?)?;
+        return write("resolv.conf", host_files::read("/etc/resolv.conf")?);
     }
     write("hosts", hosts_file(&record.hostname, None, address, &[]))?;
     if address.is_some() {
         return Ok(());
     }
     write("hostname", format!("{}\n", record.hostname))?;
-    write(
-        "resolv.conf",
-        resolv_conf(&read_host_file("/etc/resolv.conf")?),
-    )
-}
-
-fn read_host_file(path: &str) -> Result<String, EngineError> {
-    match fs::read(path) {
-        Ok(bytes) => Ok(String::from_utf8_lossy(&bytes).into_owned()),
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(String::new()),
-        Err(error) => Err(EngineError::file("read", path)(error)),
-    }
+    write("resolv.conf", host_files::container_resolv_conf()?)
 }
 
 /// The container's cgroup. An ordinary user without a delegated one goes without, unless a limit
@@ -281,6 +297,12 @@ fn make_cgroup(
     match Cgroup::create(&cgroup_path(&record.id), &resources, !rootless) {
         Ok(cgroup) => Ok(Some(cgroup)),
         Err(_) if rootless && resources == hoist_core::spec::Resources::default() => Ok(None),
+        Err(_) if rootless => Err(EngineError::Unsupported {
+            message:
+                "limits of memory, processors and processes need root in this version of hoist"
+                    .to_owned(),
+            hint: Some("leave out --memory, --cpus and --pids-limit, or run as root".to_owned()),
+        }),
         Err(error) => Err(error.into()),
     }
 }

@@ -11,7 +11,7 @@ use std::{
 
 use hoist_core::time::Timestamp;
 
-use crate::container::{LogLine, LogStream};
+use crate::container::{LogLine, LogStream, base64};
 
 const MAX_FILE: u64 = 10_000_000;
 const MAX_FILES: u32 = 3;
@@ -25,6 +25,9 @@ pub(super) struct Log {
     partial: [Vec<u8>; 2],
     /// The first thing that went wrong; the container goes on without its log.
     pub(super) error: Option<String>,
+    news: bool,
+    /// The last write stopped within a line.
+    torn: bool,
 }
 
 impl Log {
@@ -36,7 +39,14 @@ impl Log {
             length: 0,
             partial: [Vec::new(), Vec::new()],
             error: None,
+            news: false,
+            torn: false,
         }
+    }
+
+    /// Something went wrong since this was asked last: true once.
+    pub(super) const fn take_news(&mut self) -> bool {
+        std::mem::replace(&mut self.news, false)
     }
 
     /// Take output that a stream produced at `now`.
@@ -74,13 +84,14 @@ impl Log {
         if text.is_empty() {
             return;
         }
-        if let Err(error) = self.try_put(text) {
-            self.error.get_or_insert_with(|| {
-                format!(
-                    "output was not logged: cannot write {}: {error}",
-                    self.path.display()
-                )
-            });
+        if let Err(error) = self.try_put(text)
+            && self.error.is_none()
+        {
+            self.news = true;
+            self.error = Some(format!(
+                "output was not logged: cannot write {}: {error}",
+                self.path.display()
+            ));
         }
     }
 
@@ -97,7 +108,14 @@ impl Log {
             self.file = Some(file);
         }
         if let Some(file) = &mut self.file {
+            // What is left of a line that did not fit must not spoil the next one.
+            if self.torn {
+                file.write_all(b"\n")?;
+                self.length += 1;
+            }
+            self.torn = true;
             file.write_all(text)?;
+            self.torn = false;
             self.length += text.len() as u64;
         }
         Ok(())
@@ -124,7 +142,7 @@ impl Log {
 
 fn append(text: &mut Vec<u8>, stream: LogStream, entry: &[u8], now: Timestamp) {
     let log = String::from_utf8_lossy(entry);
-    let raw = matches!(log, std::borrow::Cow::Owned(_)).then(|| entry.to_vec());
+    let raw = matches!(log, std::borrow::Cow::Owned(_)).then(|| base64::encode(entry));
     // Writing JSON to memory cannot fail.
     if serde_json::to_writer(
         &mut *text,

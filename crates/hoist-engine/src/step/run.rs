@@ -11,7 +11,7 @@ use hoist_core::{
     signal::Signal,
     spec::{Mount, NamespaceKind, Process, Spec},
 };
-use hoist_network::{Attach, hosts_file, resolv_conf};
+use hoist_network::{Attach, hosts_file};
 use hoist_runtime::{Cgroup, Launch, Stdio, create, defaults};
 use hoist_sys::{lock::Lock, process::send_signal};
 use rustix::{
@@ -21,12 +21,14 @@ use rustix::{
 
 use super::{Step, StepExit, stubs::Stubs};
 use crate::{
-    container::resolve_user,
+    container::{remove_tree, resolve_user},
     error::EngineError,
+    host_files,
     monitor::Claims,
     request::{Limits, NetworkMode},
     root::{Engine, cgroup_path, make_dirs},
     spec::{capabilities, ids, linux},
+    system::ids_in,
 };
 
 /// Run the step; `builder` becoming readable or closed means to stop.
@@ -37,10 +39,17 @@ pub(super) fn run(
     streams: Stdio,
     builder: BorrowedFd<'_>,
 ) -> Result<StepExit, EngineError> {
+    // What an earlier one left that was killed; that it cannot be removed is not this step's fault.
+    drop(engine.sweep_steps());
     let directory = engine.step_dir(id);
-    make_dirs(&directory)?;
-    let lock =
-        Lock::exclusive(&directory.join("lock")).map_err(EngineError::file("lock", &directory))?;
+    let lock = loop {
+        make_dirs(&directory)?;
+        match Lock::exclusive(&directory.join("lock")) {
+            // A sweep came by before it was locked.
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => {}
+            other => break other.map_err(EngineError::file("lock", &directory))?,
+        }
+    };
     let mut claims = Claims::default();
     let ended = carry_out(engine, id, step, streams, builder, &mut claims);
     let given = claims.give_back(engine);
@@ -180,18 +189,15 @@ fn write_files(
     network: NetworkMode,
 ) -> Result<Vec<Mount>, EngineError> {
     let directory = engine.step_dir(id);
-    let host = |path: &str| {
-        fs::read(path)
-            .map(|bytes| String::from_utf8_lossy(&bytes).into_owned())
-            .unwrap_or_default()
-    };
-    let resolv = host("/etc/resolv.conf");
     let files = if network == NetworkMode::Host {
-        [("hosts", host("/etc/hosts")), ("resolv.conf", resolv)]
+        [
+            ("hosts", host_files::read("/etc/hosts")?),
+            ("resolv.conf", host_files::read("/etc/resolv.conf")?),
+        ]
     } else {
         [
             ("hosts", hosts_file(&step.hostname, None, None, &[])),
-            ("resolv.conf", resolv_conf(&resolv)),
+            ("resolv.conf", host_files::container_resolv_conf()?),
         ]
     };
     let mount = |(name, text): (&str, String)| {
@@ -216,6 +222,28 @@ impl Engine {
     pub(crate) fn step_runs(&self, id: &ContainerId) -> bool {
         let lock = self.step_dir(id).join("lock");
         lock.exists() && Lock::try_shared(&lock).is_ok_and(|free| free.is_none())
+    }
+
+    /// Take away what build steps left whose process was killed: their cgroups and files. Their
+    /// places on the network are swept with the network.
+    pub(crate) fn sweep_steps(&self) -> Result<(), EngineError> {
+        for id in ids_in(&self.settings().run.join("steps")) {
+            let directory = self.step_dir(&id);
+            // The lock is made right after the directory, and taken before anything else is.
+            let lock = match Lock::try_exclusive(&directory.join("lock")) {
+                Ok(Some(lock)) => lock,
+                Ok(None) => continue,
+                Err(error) if error.kind() == std::io::ErrorKind::NotFound => continue,
+                Err(error) => return Err(EngineError::file("lock", directory)(error)),
+            };
+            if let Ok(cgroup) = Cgroup::open(&cgroup_path(&id)) {
+                cgroup.kill()?;
+                cgroup.remove()?;
+            }
+            remove_tree(&directory)?;
+            drop(lock);
+        }
+        Ok(())
     }
 
     /// Live state of a build step.

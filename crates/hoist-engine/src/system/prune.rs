@@ -1,13 +1,14 @@
 //! `system prune`: what nothing uses goes.
 
-use std::fs;
+use std::{fs, path::Path};
 
 use hoist_core::{ContainerId, Digest};
 use hoist_store::Removal;
+use hoist_sys::lock::Lock;
 
 use super::usage::directory_size;
 use crate::{
-    container::{Container, RemoveOptions},
+    container::{RemoveOptions, remove_tree},
     error::EngineError,
     root::Engine,
     status::State,
@@ -95,9 +96,16 @@ impl Engine {
             if !idle || !has_labels(&container.record.config.labels, &request.labels) {
                 continue;
             }
-            pruned.space += directory_size(&self.container_dir(&container.record.id))?;
-            self.remove(&container, RemoveOptions::default())?;
-            pruned.containers.push(container.record.id);
+            let space = directory_size(&self.container_dir(&container.record.id))?;
+            match self.remove(&container, RemoveOptions::default()) {
+                Ok(()) => {
+                    pruned.space += space;
+                    pruned.containers.push(container.record.id);
+                }
+                // Somebody has started it since, or removed it.
+                Err(EngineError::Running { .. } | EngineError::NoSuchContainer(_)) => {}
+                Err(error) => return Err(error),
+            }
         }
         Ok(())
     }
@@ -151,35 +159,53 @@ impl Engine {
         if self.settings().rootless {
             return Ok(());
         }
-        let networks = self.networks();
-        let running = self.containers()?;
-        let alive = |id: &ContainerId| {
-            self.step_runs(id)
-                || running.iter().any(|Container { record, status }| {
-                    record.id == *id && status.state == State::Running
-                })
-        };
-        networks.sweep(&alive)?;
-        if networks.remove_idle()? {
+        self.sweep_network()?;
+        if self.networks().remove_idle()? {
             pruned.networks.push("bridge".to_owned());
         }
         Ok(())
     }
 
     /// Directories of containers that a crash left: removals that did not finish, creations that
-    /// never got their record, live state of containers that are gone.
+    /// never got their record, live state of containers and build steps that are gone.
     fn sweep(&self) -> Result<(), EngineError> {
-        let directory = self.containers_dir();
-        let Ok(entries) = fs::read_dir(&directory) else {
-            return Ok(());
-        };
-        for entry in entries.flatten() {
+        // While it is held nobody creates, and a directory without a record is nobody's.
+        if let Some(alone) = self.creating(Lock::try_exclusive)? {
+            for id in self.container_ids()? {
+                if !self.exists(&id) {
+                    remove_tree(&self.container_dir(&id))?;
+                }
+            }
+            drop(alone);
+        }
+        for entry in fs::read_dir(self.containers_dir())
+            .into_iter()
+            .flatten()
+            .flatten()
+        {
             if entry.file_name().to_string_lossy().starts_with(".removed-") {
-                crate::container::remove_tree(&entry.path())?;
+                remove_tree(&entry.path())?;
             }
         }
-        Ok(())
+        for id in ids_in(&self.settings().run.join("containers")) {
+            if !self.exists(&id) {
+                let turn = self.take_turn(&id)?;
+                if self.settle(&id)?.is_none() && !self.is_monitored(&id) {
+                    self.remove_run_dir(&id);
+                }
+                drop(turn);
+            }
+        }
+        self.sweep_steps()
     }
+}
+
+/// The ids that entries of a directory are called; none when it cannot be read.
+pub(crate) fn ids_in(directory: &Path) -> Vec<ContainerId> {
+    let entries = fs::read_dir(directory).into_iter().flatten().flatten();
+    entries
+        .filter_map(|entry| entry.file_name().to_str()?.parse().ok())
+        .collect()
 }
 
 fn has_labels(labels: &std::collections::BTreeMap<String, String>, wanted: &[String]) -> bool {

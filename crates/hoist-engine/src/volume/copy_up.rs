@@ -1,6 +1,7 @@
 //! Filling a new volume with what the image has at its place.
 
 use std::{
+    collections::HashMap,
     ffi::OsStr,
     fs::File,
     io,
@@ -8,13 +9,13 @@ use std::{
         fd::{AsFd, BorrowedFd, OwnedFd},
         unix::ffi::OsStrExt,
     },
-    path::Path,
+    path::{Path, PathBuf},
 };
 
 use rustix::{
     fs::{
         AtFlags, CWD, Dir, FileType, Gid, Mode, OFlags, ResolveFlags, Timespec, Timestamps, Uid,
-        chownat, fchmod, mkdirat, mknodat, openat, openat2, readlinkat, statat, symlinkat,
+        chownat, fchmod, linkat, mkdirat, mknodat, openat, openat2, readlinkat, statat, symlinkat,
         utimensat,
     },
     io::Errno,
@@ -23,7 +24,7 @@ use rustix::{
 use crate::error::EngineError;
 
 /// Copy the directory `target` of the root `view` into the directory `data`: content, owners,
-/// modes, times. Does nothing when the image has no directory there.
+/// modes, times, hard links. Does nothing when the image has no directory there.
 pub(super) fn copy_up(view: &OwnedFd, target: &Path, data: &Path) -> Result<(), EngineError> {
     let failed = |error: Errno| EngineError::File {
         action: "fill the volume",
@@ -44,7 +45,12 @@ pub(super) fn copy_up(view: &OwnedFd, target: &Path, data: &Path) -> Result<(), 
         Err(error) => return Err(failed(error)),
     };
     let destination = openat(CWD, data, flags, Mode::empty()).map_err(failed)?;
-    copy_children(source.as_fd(), destination.as_fd()).map_err(failed)?;
+    let mut copy = Copy {
+        data: destination.as_fd(),
+        linked: HashMap::new(),
+    };
+    copy.children(source.as_fd(), destination.as_fd(), Path::new(""))
+        .map_err(failed)?;
     let stat = rustix::fs::fstat(&source).map_err(failed)?;
     rustix::fs::fchown(
         &destination,
@@ -55,70 +61,100 @@ pub(super) fn copy_up(view: &OwnedFd, target: &Path, data: &Path) -> Result<(), 
     fchmod(&destination, Mode::from_raw_mode(stat.st_mode)).map_err(failed)
 }
 
-fn copy_children(source: BorrowedFd<'_>, destination: BorrowedFd<'_>) -> Result<(), Errno> {
-    for entry in Dir::read_from(source)? {
-        let entry = entry?;
-        let name = OsStr::from_bytes(entry.file_name().to_bytes());
-        if name != "." && name != ".." {
-            copy_entry(source, destination, name)?;
-        }
-    }
-    Ok(())
+/// A copy that is under way.
+struct Copy<'a> {
+    /// The volume.
+    data: BorrowedFd<'a>,
+    /// Files with several names: device and inode, and their first name in the volume.
+    linked: HashMap<(u64, u64), PathBuf>,
 }
 
-fn copy_entry(
-    source: BorrowedFd<'_>,
-    destination: BorrowedFd<'_>,
-    name: &OsStr,
-) -> Result<(), Errno> {
-    let stat = statat(source, name, AtFlags::SYMLINK_NOFOLLOW)?;
-    let mode = Mode::from_raw_mode(stat.st_mode);
-    let kind = FileType::from_raw_mode(stat.st_mode);
-    match kind {
-        FileType::Directory => {
-            mkdirat(destination, name, Mode::RWXU)?;
-            let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-            let from = openat(source, name, flags, Mode::empty())?;
-            let to = openat(destination, name, flags, Mode::empty())?;
-            copy_children(from.as_fd(), to.as_fd())?;
+impl Copy<'_> {
+    /// Copy what is in a directory; `path` is where that lies in the volume.
+    fn children(
+        &mut self,
+        source: BorrowedFd<'_>,
+        destination: BorrowedFd<'_>,
+        path: &Path,
+    ) -> Result<(), Errno> {
+        for entry in Dir::read_from(source)? {
+            let entry = entry?;
+            let name = OsStr::from_bytes(entry.file_name().to_bytes());
+            if name != "." && name != ".." {
+                self.entry((source, destination), name, &path.join(name))?;
+            }
         }
-        FileType::RegularFile => {
-            let from = openat(
-                source,
-                name,
-                OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::CLOEXEC,
-                Mode::empty(),
-            )?;
-            let create = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::CLOEXEC;
-            let to = openat(destination, name, create, Mode::RUSR | Mode::WUSR)?;
-            io::copy(&mut File::from(from), &mut File::from(to))
-                .map_err(|error| Errno::from_io_error(&error).unwrap_or(Errno::IO))?;
+        Ok(())
+    }
+
+    fn entry(
+        &mut self,
+        (source, destination): (BorrowedFd<'_>, BorrowedFd<'_>),
+        name: &OsStr,
+        path: &Path,
+    ) -> Result<(), Errno> {
+        let stat = statat(source, name, AtFlags::SYMLINK_NOFOLLOW)?;
+        let mode = Mode::from_raw_mode(stat.st_mode);
+        let kind = FileType::from_raw_mode(stat.st_mode);
+        if kind != FileType::Directory && stat.st_nlink > 1 {
+            let inode = (stat.st_dev, stat.st_ino);
+            if let Some(first) = self.linked.get(&inode) {
+                return linkat(self.data, first, destination, name, AtFlags::empty());
+            }
+            self.linked.insert(inode, path.to_owned());
         }
-        FileType::Symlink => symlinkat(readlinkat(source, name, Vec::new())?, destination, name)?,
-        FileType::Socket => return Ok(()),
-        _ => mknodat(destination, name, kind, mode, stat.st_rdev)?,
+        match kind {
+            FileType::Directory => {
+                mkdirat(destination, name, Mode::RWXU)?;
+                let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+                let from = openat(source, name, flags, Mode::empty())?;
+                let to = openat(destination, name, flags, Mode::empty())?;
+                self.children(from.as_fd(), to.as_fd(), path)?;
+            }
+            FileType::RegularFile => {
+                let from = openat(
+                    source,
+                    name,
+                    OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::CLOEXEC,
+                    Mode::empty(),
+                )?;
+                let create = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::CLOEXEC;
+                let to = openat(destination, name, create, Mode::RUSR | Mode::WUSR)?;
+                io::copy(&mut File::from(from), &mut File::from(to))
+                    .map_err(|error| Errno::from_io_error(&error).unwrap_or(Errno::IO))?;
+            }
+            FileType::Symlink => {
+                symlinkat(readlinkat(source, name, Vec::new())?, destination, name)?;
+            }
+            // Gone with whoever listened; its name must not be linked to.
+            FileType::Socket => {
+                self.linked.remove(&(stat.st_dev, stat.st_ino));
+                return Ok(());
+            }
+            _ => mknodat(destination, name, kind, mode, stat.st_rdev)?,
+        }
+        let owner = (
+            Some(Uid::from_raw(stat.st_uid)),
+            Some(Gid::from_raw(stat.st_gid)),
+        );
+        chownat(
+            destination,
+            name,
+            owner.0,
+            owner.1,
+            AtFlags::SYMLINK_NOFOLLOW,
+        )?;
+        if kind != FileType::Symlink {
+            rustix::fs::chmodat(destination, name, mode, AtFlags::empty())?;
+        }
+        let time = |seconds: i64, nanoseconds: u64| Timespec {
+            tv_sec: seconds,
+            tv_nsec: i64::try_from(nanoseconds).unwrap_or(0),
+        };
+        let times = Timestamps {
+            last_access: time(stat.st_atime, stat.st_atime_nsec),
+            last_modification: time(stat.st_mtime, stat.st_mtime_nsec),
+        };
+        utimensat(destination, name, &times, AtFlags::SYMLINK_NOFOLLOW)
     }
-    let owner = (
-        Some(Uid::from_raw(stat.st_uid)),
-        Some(Gid::from_raw(stat.st_gid)),
-    );
-    chownat(
-        destination,
-        name,
-        owner.0,
-        owner.1,
-        AtFlags::SYMLINK_NOFOLLOW,
-    )?;
-    if kind != FileType::Symlink {
-        rustix::fs::chmodat(destination, name, mode, AtFlags::empty())?;
-    }
-    let time = |seconds: i64, nanoseconds: u64| Timespec {
-        tv_sec: seconds,
-        tv_nsec: i64::try_from(nanoseconds).unwrap_or(0),
-    };
-    let times = Timestamps {
-        last_access: time(stat.st_atime, stat.st_atime_nsec),
-        last_modification: time(stat.st_mtime, stat.st_mtime_nsec),
-    };
-    utimensat(destination, name, &times, AtFlags::SYMLINK_NOFOLLOW)
 }

@@ -87,17 +87,12 @@ pub(super) fn join_namespace(namespace: &Namespace) -> Result<()> {
         .map_err(|error| Failure::new(&error).at(path))
 }
 
-/// Joins all namespaces of the target but the PID namespace, into which this process was born.
+/// Joins the target's namespaces; this process was born into its PID namespace.
 pub(super) fn join_container(context: &Context<'_>) -> Result<()> {
     let Some(target) = context.prepared.target else {
         return Ok(());
     };
-    let namespaces = Namespaces::MOUNT
-        .with(Namespaces::NETWORK)
-        .with(Namespaces::IPC)
-        .with(Namespaces::UTS)
-        .with(Namespaces::CGROUP);
-    Ok(clone::join(target, namespaces)?)
+    Ok(clone::join(target.pidfd, target.namespaces)?)
 }
 
 /// Writes below `sys` of a procfs that we mounted ourselves.

@@ -2,7 +2,7 @@
 
 use std::{fs, os::unix::fs::chown, process::Command};
 
-use hoist_core::spec::User;
+use hoist_core::spec::{NamespaceKind, User};
 
 use crate::{
     harness::{Running, Sandbox, tool, write_program},
@@ -157,6 +157,33 @@ fn a_further_process() {
 }
 
 #[test]
+fn a_further_process_beside_the_hosts_network() {
+    let sandbox = Sandbox::new();
+    let (account, mut request) = request(&sandbox, "echo up; read line");
+    let namespaces = &mut request.spec.linux.namespaces;
+    namespaces.retain(|space| !matches!(space.kind, NamespaceKind::Network | NamespaceKind::Uts));
+    request.spec.hostname = String::new();
+    let mut running = start(&sandbox, &account, &request);
+    let pid = running.started();
+    running.wait_for("up");
+    let mut further = request.clone();
+    further.action = Action::Exec(pid);
+    let names = ["mnt", "net", "ipc", "uts", "cgroup"];
+    let script = format!(
+        "for n in {}; do readlink /proc/self/ns/$n; done",
+        names.join(" ")
+    );
+    further.spec.process.args = ["sh", "-c", &script].map(str::to_owned).to_vec();
+    let finished = start(&sandbox, &account, &further).finish();
+    let theirs = names.map(|name| {
+        let link = fs::read_link(format!("/proc/{pid}/ns/{name}")).unwrap();
+        format!("{}\n", link.display())
+    });
+    assert_eq!(finished.output, theirs.concat(), "{finished:?}");
+    running.finish();
+}
+
+#[test]
 fn root_maps_by_itself() {
     let sandbox = Sandbox::new();
     let (_, mut request) = request(&sandbox, "id -u; touch /made");
@@ -188,7 +215,7 @@ fn with_the_hosts_network() {
         .spec
         .linux
         .namespaces
-        .retain(|space| space.kind != hoist_core::spec::NamespaceKind::Network);
+        .retain(|space| space.kind != NamespaceKind::Network);
     let finished = start(&sandbox, &account, &request).finish();
     assert!(
         finished.output.starts_with("1\ntouch: /sys/x: "),

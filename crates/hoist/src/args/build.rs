@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use hoist_core::Reference;
 use hoist_engine::request::NetworkMode;
 
-use super::value;
+use super::{check::CallFlags, value};
 
 /// `build`.
 #[derive(Debug, clap::Args)]
@@ -37,6 +37,8 @@ pub(crate) struct BuildFlags {
     /// Always attempt to pull all referenced images
     #[arg(long)]
     pub(crate) pull: bool,
+    #[command(flatten)]
+    pub(crate) method: CallFlags,
     /// Write the image ID to the file
     #[arg(long, value_name = "file")]
     pub(crate) iidfile: Option<PathBuf>,

@@ -6,6 +6,7 @@
 //! with a hyphen, `--rm=false` is a value of `--rm`.
 
 pub(crate) mod build;
+pub(crate) mod check;
 pub(crate) mod container;
 pub(crate) mod filter;
 pub(crate) mod help;

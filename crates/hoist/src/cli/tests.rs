@@ -40,6 +40,7 @@ fn the_overview_lists_every_command() {
       system      Manage hoist
 
     Commands:
+      check       Check a Dockerfile and its context without building
       create      Create a new container
       history     Show the history of an image
       import      Import the contents from a tarball to create a filesystem image
@@ -192,6 +193,8 @@ fn the_page_of_build_has_examples() {
           --network network     Network of RUN instructions ("default", "none", "host")
           --platform platform   Set target platform for build (os/arch[/variant])
           --pull                Always attempt to pull all referenced images
+          --check               Shorthand for "--call=check"
+          --call string         Set method for evaluating build ("build", "check", "check,format=json")
           --iidfile file        Write the image ID to the file
           --progress string     Set type of progress output ("auto", "tty", "plain", "quiet")
       -q, --quiet               Suppress the build output and print image ID on success
@@ -203,6 +206,9 @@ fn the_page_of_build_has_examples() {
 
       Build one stage of another Dockerfile, with a build argument:
         hoist build -f docker/Dockerfile.dev --target test --build-arg PYTHON=3.12 .
+
+      Say what could be better, without building:
+        hoist build --check .
 
       Show the whole output of every step:
         hoist build --progress plain .

@@ -7,10 +7,13 @@ use std::{
 };
 
 use hoist_core::Kind;
-use hoist_engine::attach::{Attachment, Ended, Stay, Streams};
+use hoist_engine::{
+    EngineError,
+    attach::{Attachment, Ended, Stay, Streams},
+};
 
 use crate::{
-    error::CliError,
+    error::{BROKEN_PIPE, CliError},
     ui::{self, terminal},
 };
 
@@ -39,6 +42,14 @@ impl Session<'_> {
         let streams = streams(self.stdin, raw.is_some(), self.forward_signals)?;
         let stay = attachment.pump(streams);
         drop(raw);
+        let stay = stay.map_err(|error| match error {
+            // As a program whose reader goes away, but the container does not go with it.
+            EngineError::OutputClosed(_) => {
+                ui::error(&CliError::from(error).text("hoist"));
+                CliError::Said(BROKEN_PIPE)
+            }
+            other => other.into(),
+        });
         match stay? {
             Stay::Ended(ended) => {
                 self.report(&ended);

@@ -15,7 +15,7 @@ use hoist_core::{Kind, Reference, signal::Signal};
 use hoist_engine::{Engine, EngineError, image::PullRequest};
 use hoist_sys::signal::{self, Mask, SignalFd};
 
-use super::{pull, request};
+use super::{check, pull, request};
 use crate::{
     args::build::BuildFlags,
     cli::Call,
@@ -36,6 +36,9 @@ pub(crate) const EXAMPLES: &str = "
   Build one stage of another Dockerfile, with a build argument:
     hoist build -f docker/Dockerfile.dev --target test --build-arg PYTHON=3.12 .
 
+  Say what could be better, without building:
+    hoist build --check .
+
   Show the whole output of every step:
     hoist build --progress plain .
 ";
@@ -52,6 +55,9 @@ pub(crate) fn build(
         flags.progress.unwrap_or_default()
     };
     let mut request = from_flags(flags, &words[0])?;
+    if let Some(format) = flags.method.check() {
+        return check::in_place_of_build(&request.build, format);
+    }
     let engine = Arc::new(call.working_engine()?);
     let cancelled = cancel_on_signals()?;
     request.build.fetch = Some(fetch(&engine, flags, style, &cancelled));
@@ -148,13 +154,7 @@ fn from_flags(flags: &BuildFlags, path: &str) -> Result<Request, CliError> {
             "invalid argument: can't use stdin for both build context and dockerfile",
         ));
     }
-    let build_args = flags
-        .build_arg
-        .iter()
-        .map(|flag| match flag.split_once('=') {
-            Some((name, value)) => (name.to_owned(), Some(value.to_owned())),
-            None => (flag.clone(), settings::variable(flag)),
-        });
+    let build_args = flags.build_arg.iter().map(|flag| argument(flag));
     let build = BuildRequest {
         context,
         dockerfile: flags.file.clone().filter(|_| !from_stdin),
@@ -178,7 +178,16 @@ fn from_flags(flags: &BuildFlags, path: &str) -> Result<Request, CliError> {
     })
 }
 
-fn read_stdin() -> Result<String, CliError> {
+/// The name and value of a `--build-arg`.
+pub(super) fn argument(flag: &str) -> (String, Option<String>) {
+    match flag.split_once('=') {
+        Some((name, value)) => (name.to_owned(), Some(value.to_owned())),
+        None => (flag.to_owned(), settings::variable(flag)),
+    }
+}
+
+/// A Dockerfile from standard input.
+pub(super) fn read_stdin() -> Result<String, CliError> {
     let mut text = String::new();
     io::stdin().read_to_string(&mut text).map_err(|error| {
         CliError::invalid(format!("failed to read dockerfile from STDIN: {error}"))
@@ -227,7 +236,7 @@ fn cancel_on_signals() -> Result<Arc<AtomicBool>, CliError> {
 
 /// The failure of a build as the terminal shows it: the last lines of output, the place in the
 /// Dockerfile, what went wrong.
-fn explain(error: &BuildError, style: Style) -> CliError {
+pub(super) fn explain(error: &BuildError, style: Style) -> CliError {
     let mut failure = Failure::from_error(error);
     let mut before = String::new();
     if style != Style::Plain && !error.output().is_empty() {

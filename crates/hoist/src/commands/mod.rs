@@ -1,6 +1,7 @@
 //! The commands: one file a verb, and the table of their names.
 
 pub(crate) mod build;
+pub(crate) mod check;
 pub(crate) mod create;
 pub(crate) mod df;
 pub(crate) mod exec;

@@ -2,6 +2,7 @@
 
 use std::process::ExitCode;
 
+use hoist_build::Prune;
 use hoist_core::units;
 use hoist_engine::system::{PruneRequest, Pruned};
 
@@ -25,17 +26,18 @@ pub(crate) fn prune(
         return Ok(ExitCode::FAILURE);
     }
     let engine = call.working_engine()?;
-    let kept_layers = if flags.all {
-        Vec::new()
+    let (cache, kept_layers) = if flags.all {
+        (Prune::All, Vec::new())
     } else {
-        hoist_build::cached_layers(&engine)?
+        (Prune::Unusable, hoist_build::cached_layers(&engine)?)
     };
-    let pruned = engine.prune(&PruneRequest {
+    let mut pruned = engine.prune(&PruneRequest {
         all_images: flags.all,
         volumes: flags.volumes,
         kept_layers,
         labels: filters.values("label").map(str::to_owned).collect(),
     })?;
+    pruned.space += hoist_build::prune_cache(&engine, cache)?;
     ui::out(&report(&pruned))?;
     Ok(ExitCode::SUCCESS)
 }

@@ -1,9 +1,9 @@
 //! The table of commands: names, nouns, usage lines, and the function behind each.
 
 use super::{
-    build, create, df, exec, history, images, import, info, inspect, kill, login, logs, manifest,
-    prune, prune_one, ps, pull, push, restart, rm, rmi, run, save, search, start, stop, tag,
-    version,
+    build, check, create, df, exec, history, images, import, info, inspect, kill, login, logs,
+    manifest, prune, prune_one, ps, pull, push, restart, rm, rmi, run, save, search, start, stop,
+    tag, version,
 };
 use crate::cli::{Command, Words};
 
@@ -53,6 +53,7 @@ pub(crate) static SECTIONS: &[(&str, &[Entry])] = &[
     (
         "Commands",
         &[
+            entry("check", &CHECK),
             entry("create", &CREATE),
             entry("history", &HISTORY),
             entry("import", &IMPORT),
@@ -200,6 +201,15 @@ pub(super) static BUILD: Command = Command {
     examples: build::EXAMPLES,
     words: Words::Exactly(1),
     run: |call, argv| call.with(argv, build::build),
+    ..PLAIN
+};
+
+pub(super) static CHECK: Command = Command {
+    usage: "[OPTIONS] [PATH]",
+    about: "Check a Dockerfile and its context without building",
+    examples: check::EXAMPLES,
+    words: Words::Between(0, 1),
+    run: |call, argv| call.with(argv, check::check),
     ..PLAIN
 };
 

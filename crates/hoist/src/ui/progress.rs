@@ -147,13 +147,19 @@ fn title(stage: &str, index: usize, total: usize, text: &str) -> String {
     format!("[{stage}{index}/{total}] {one_line}")
 }
 
-/// The warnings of a build, as BuildKit lists them at its end.
+/// The warnings of a build in the order of the file, as BuildKit lists them at its end. What a
+/// rule advises is shown by `--check`.
 fn warnings(warnings: &[Warning]) -> String {
     if warnings.is_empty() {
         return String::new();
     }
     let plural = if warnings.len() == 1 { "" } else { "s" };
-    let mut text = format!("\n {} warning{plural} found:\n", warnings.len());
+    let mut text = format!(
+        "\n {} warning{plural} found (use --check to expand):\n",
+        warnings.len()
+    );
+    let mut warnings: Vec<&Warning> = warnings.iter().collect();
+    warnings.sort_by_key(|warning| warning.line);
     for warning in warnings {
         let rule = warning
             .rule
@@ -166,7 +172,8 @@ fn warnings(warnings: &[Warning]) -> String {
             (None, None) => String::new(),
         };
         text.push_str(&format!(" - {rule}{}{place}\n", warning.message));
-        for hint in &warning.hints {
+        let hints = warning.hints.iter();
+        for hint in hints.filter(|_| warning.rule.is_none()) {
             text.push_str(&format!("   hint: {hint}\n"));
         }
     }

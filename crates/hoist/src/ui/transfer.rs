@@ -19,8 +19,10 @@ use crate::{format::ellipsis, settings};
 
 /// Between two drawings of bytes that arrive.
 const TICK: Duration = Duration::from_millis(100);
-/// Width of a bar.
+/// Width of a bar, where there is room for it.
 const BAR: usize = 50;
+/// A shorter one says nothing.
+const LEAST_BAR: usize = 10;
 const ERASE_LINE_ABOVE: &str = "\x1b[1A\x1b[2K";
 
 /// Where the lines go.
@@ -181,7 +183,7 @@ impl State {
         let mut text = ERASE_LINE_ABOVE.repeat(self.drawn);
         text.push_str(before);
         for (layer, state) in &self.layers {
-            let line = format!("{}: {}", layer.short(), detailed(state));
+            let line = format!("{}: {}", layer.short(), detailed(state, self.columns));
             // Writing to a string cannot fail.
             let _ = writeln!(text, "{}", ellipsis(&line, self.columns));
         }
@@ -232,7 +234,7 @@ fn words(state: &LayerState) -> String {
 }
 
 /// The words, and how much of it is done.
-fn detailed(state: &LayerState) -> String {
+fn detailed(state: &LayerState, columns: usize) -> String {
     let (done, total) = match state {
         LayerState::Downloading { done, total } | LayerState::Pushing { done, total }
             if *done > 0 && *total > 0 =>
@@ -244,12 +246,41 @@ fn detailed(state: &LayerState) -> String {
         }
         _ => return words(state),
     };
-    let full = usize::try_from(done.min(total) * BAR as u64 / total).unwrap_or(BAR);
+    let sizes = format!("{}/{}", units::human_size(done), units::human_size(total));
+    let words = words(state);
+    // What else is in the line: the layer's id, and the spaces and brackets between.
+    let taken = 14 + words.len() + sizes.len() + 5;
+    let width = columns.saturating_sub(taken).min(BAR);
+    if width < LEAST_BAR {
+        return format!("{words} {sizes}");
+    }
+    let share = u128::from(done.min(total)) * width as u128 / u128::from(total);
+    let full = usize::try_from(share).unwrap_or(width);
     let bar = format!("{}>", "=".repeat(full.saturating_sub(1)));
-    format!(
-        "{} [{bar:<BAR$}] {}/{}",
-        words(state),
-        units::human_size(done),
-        units::human_size(total)
-    )
+    format!("{words} [{bar:<width$}] {sizes}")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_line_fits_the_terminal() {
+        let state = LayerState::Downloading {
+            done: 30_000_000,
+            total: 59_330_531,
+        };
+        insta::assert_snapshot!(
+            [120, 80, 40].map(|columns| detailed(&state, columns)).join("\n"),
+            @"
+        Downloading [========================>                         ] 30MB/59.33MB
+        Downloading [==================>                   ] 30MB/59.33MB
+        Downloading 30MB/59.33MB
+        "
+        );
+        for columns in [80, 60, 50] {
+            let line = detailed(&state, columns);
+            assert!(14 + line.len() <= columns, "{columns}: {line}");
+        }
+    }
 }

@@ -36,10 +36,23 @@ impl Surroundings {
             let found = self.found(directory);
             if found.is_empty() || begun.elapsed() > PATIENCE {
                 let lines = found.iter().map(Leftover::to_string).collect();
-                found.into_iter().for_each(Leftover::take_away);
+                if !found.is_empty() {
+                    found.into_iter().for_each(Leftover::take_away);
+                    self.follow_up(directory);
+                }
                 return lines;
             }
             std::thread::sleep(Duration::from_millis(20));
+        }
+    }
+
+    /// Takes away what shows only when other things are gone: the cgroup of a killed process.
+    fn follow_up(&self, directory: &Path) {
+        for _ in 0..50 {
+            std::thread::sleep(Duration::from_millis(20));
+            self.found(directory)
+                .into_iter()
+                .for_each(Leftover::take_away);
         }
     }
 

@@ -1,13 +1,15 @@
 //! Standard streams and signals of an `exec`.
 //!
-//! Files, pipes and sockets of the caller are handed to the process as they are, and nothing
-//! stands between. A terminal of the caller's never is: whoever holds a terminal can read what is
-//! typed at it, also long after the command has ended. The process gets a pipe, or a terminal of
-//! its own, and the caller copies.
+//! Pipes and sockets of the caller are handed to the process as they are, and nothing stands
+//! between. A terminal of the caller's never is: whoever holds a terminal can read what is typed at
+//! it, also long after the command has ended. Nor is a file: through `/proc/self/fd` a process
+//! that is root can open what it was given again, to write to a file that was meant to be read, or
+//! to go on from a directory of the host. The process gets a pipe, or a terminal of its own, and
+//! the caller copies.
 
 use std::{
     fs::{File, OpenOptions},
-    io::{self, IsTerminal, Read, Write},
+    io::{self, Read, Write},
     os::fd::{AsFd, BorrowedFd, OwnedFd},
 };
 
@@ -16,7 +18,7 @@ use hoist_runtime::Stdio;
 use hoist_sys::signal::SignalFd;
 use rustix::{
     event::{PollFd, PollFlags, poll},
-    fs::{OFlags, fcntl_getfl, fcntl_setfl},
+    fs::{FileType, OFlags, fcntl_getfl, fcntl_setfl, fstat, makedev},
     io::Errno,
     pipe::{PipeFlags, pipe_with},
 };
@@ -53,12 +55,12 @@ pub(super) fn prepare(request: &ExecRequest, streams: &Streams) -> Result<Prepar
     let mut ends = Ends::default();
     let stdin = match &streams.stdin {
         Some(stdin) if request.stdin && !request.detach => {
-            if stdin.is_terminal() {
+            if may_be_shared(stdin)? {
+                stdin.try_clone().map_err(EngineError::system("dup"))?
+            } else {
                 let (reader, writer) = pipe()?;
                 ends.stdin = Some(writer);
                 reader
-            } else {
-                stdin.try_clone().map_err(EngineError::system("dup"))?
             }
         }
         _ => null()?,
@@ -83,12 +85,22 @@ fn output(
     if request.detach {
         return null();
     }
-    if stream.is_terminal() {
-        let (reader, writer) = pipe()?;
-        *end = Some(reader);
-        return Ok(writer);
+    if may_be_shared(stream)? {
+        return stream.try_clone().map_err(EngineError::system("dup"));
     }
-    stream.try_clone().map_err(EngineError::system("dup"))
+    let (reader, writer) = pipe()?;
+    *end = Some(reader);
+    Ok(writer)
+}
+
+/// A pipe, a socket or `/dev/null`: nothing comes with it but its bytes.
+fn may_be_shared(stream: &OwnedFd) -> Result<bool, EngineError> {
+    let stat = fstat(stream).map_err(EngineError::system("fstat"))?;
+    Ok(match FileType::from_raw_mode(stat.st_mode) {
+        FileType::Fifo | FileType::Socket => true,
+        FileType::CharacterDevice => stat.st_rdev == makedev(1, 3),
+        _ => false,
+    })
 }
 
 fn pipe() -> Result<(OwnedFd, OwnedFd), EngineError> {
@@ -132,10 +144,18 @@ pub(super) fn pump(
     pump.resize();
     while !pump.turn()? {}
     for output in &mut pump.outputs {
-        while output.copy()? {}
+        // What it left in the pipe. Something in the background may go on writing.
+        for _ in 0..MOST_LEFT {
+            if !output.copy()? {
+                break;
+            }
+        }
     }
     Ok(())
 }
+
+/// A pipe holds at most one mebibyte, unless root made it larger.
+const MOST_LEFT: usize = (1 << 20) / (1 << 14);
 
 struct Pump<'a> {
     process: &'a hoist_runtime::Container,
@@ -324,6 +344,10 @@ impl Output<'_> {
             match rustix::io::write(to, bytes) {
                 Ok(written) => bytes = &bytes[written..],
                 Err(Errno::INTR) => {}
+                // Whoever shares the stream may have made it non-blocking.
+                Err(Errno::AGAIN) => {
+                    let _ = poll(&mut [PollFd::from_borrowed_fd(to, PollFlags::OUT)], None);
+                }
                 Err(_) => self.to = None,
             }
         }

@@ -263,7 +263,7 @@ mod tests {
         #5 naming to my-api:1.0
         #5 DONE 1.2s
 
-         1 warning found:
+         1 warning found (use --check to expand):
          - FromAsCasing: 'as' and 'FROM' keywords' casing do not match (line 1)
         ");
     }
