@@ -626,3 +626,23 @@ fn one_kind_of_thing_is_pruned() {
         .prints("untagged: kept:1");
     sandbox.hoist(&["images", "-q"]).ok().stdout_is("");
 }
+
+#[test]
+fn an_ordinary_user_pushes_and_pulls() {
+    let sandbox = Sandbox::of_user(&["busybox:latest"]);
+    let registry = Registry::start(Users::Password);
+    let name = registry.name("mine:1");
+    sandbox.hoist(&["tag", "busybox", &name]).ok();
+    sandbox
+        .hoist_with_input(
+            &["login", &registry.address, "-u", "me", "--password-stdin"],
+            "s3cret\n",
+        )
+        .ok();
+    sandbox.hoist(&["push", &name]).ok();
+    sandbox.hoist(&["system", "prune", "-af"]).ok();
+    sandbox
+        .hoist(&["run", "--rm", "--network", "none", &name, "echo", "pulled"])
+        .ok()
+        .stdout_is("pulled");
+}

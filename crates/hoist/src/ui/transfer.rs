@@ -273,9 +273,9 @@ mod tests {
         insta::assert_snapshot!(
             [120, 80, 40].map(|columns| detailed(&state, columns)).join("\n"),
             @"
-        Downloading [========================>                         ] 30MB/59.33MB
-        Downloading [==================>                   ] 30MB/59.33MB
-        Downloading 30MB/59.33MB
+        Downloading [========================>                         ] 30MB/59.3MB
+        Downloading [==================>                    ] 30MB/59.3MB
+        Downloading 30MB/59.3MB
         "
         );
         for columns in [80, 60, 50] {
