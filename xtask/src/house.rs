@@ -8,10 +8,11 @@ use serde_json::Value;
 use crate::workspace;
 
 /// The crates and their floors. A crate imports only from floors below its own.
-const FLOORS: [(&str, u8); 9] = [
+const FLOORS: [(&str, u8); 10] = [
     ("hoist-core", 0),
     ("hoist-sys", 0),
     ("hoist-store", 1),
+    ("hoist-registry", 1),
     ("hoist-network", 1),
     ("hoist-runtime", 1),
     ("hoist-dockerfile", 1),

@@ -7,7 +7,7 @@ use crate::program::{self, Result, command};
 use crate::{bases, debian, licences, vm, workspace};
 
 /// Programs that tests use, and the Debian packages that they come from.
-const NEEDS: [(&str, &str); 12] = [
+const NEEDS: [(&str, &str); 16] = [
     ("mmdebstrap", "mmdebstrap"),
     (
         "/usr/share/keyrings/debian-archive-keyring.gpg",
@@ -23,6 +23,10 @@ const NEEDS: [(&str, &str); 12] = [
     ("mkfs.ext4", "e2fsprogs"),
     ("qemu-system-x86_64", "qemu-system-x86"),
     ("cpio", "cpio"),
+    ("docker-registry", "docker-registry"),
+    ("skopeo", "skopeo"),
+    ("htpasswd", "apache2-utils"),
+    ("openssl", "openssl"),
 ];
 
 /// All checks and tests; with a filter only the tests whose name contains it.

@@ -12,13 +12,13 @@ use std::{
     time::Instant,
 };
 
-use hoist_core::{Platform, event::BuildEvent};
+use hoist_core::{Platform, Reference, event::BuildEvent};
 use hoist_dockerfile::{
     Dockerfile, DockerfileError, Source as Text, parse_bytes,
     stages::{Inputs as StageInputs, resolve},
     suggest::nearest,
 };
-use hoist_engine::Engine;
+use hoist_engine::{Engine, EngineError};
 use hoist_store::{StoreError, StoredImage};
 
 use crate::{
@@ -33,7 +33,7 @@ use crate::{
     explain::Trail,
     export::export,
     plan::{Action, Inputs, MountSource, Plan, plan},
-    request::{BuildRequest, Built},
+    request::{BuildRequest, Built, Fetch},
     schedule::{self, Permits},
     sources::{Place, Source, gather},
 };
@@ -237,7 +237,7 @@ fn make_plan(
         if let Some(image) = known.borrow().get(name) {
             return Ok(Arc::clone(image));
         }
-        let image = Arc::new(find_image(engine, name)?);
+        let image = Arc::new(find_image(engine, name, request.fetch.as_ref())?);
         known
             .borrow_mut()
             .insert(name.to_owned(), Arc::clone(&image));
@@ -259,26 +259,53 @@ fn make_plan(
     plan(dockerfile, &inputs)
 }
 
-fn find_image(engine: &Engine, name: &str) -> Result<StoredImage, BuildError> {
+/// An image of the store, fetched into it where it is not there and may be.
+fn find_image(
+    engine: &Engine,
+    name: &str,
+    fetch: Option<&Fetch>,
+) -> Result<StoredImage, BuildError> {
+    let store = engine.store();
+    let found = store.resolve(name);
+    let is_missing = matches!(found, Err(StoreError::NoSuchImage(_)));
+    let fetch = fetch.filter(|fetch| fetch.always || is_missing);
+    let (Some(fetch), Ok(reference)) = (fetch, Reference::parse(name)) else {
+        return stored(engine, name);
+    };
+    match (fetch.image)(&reference) {
+        Ok(()) => stored(engine, name),
+        Err(EngineError::Cancelled) => Err(EngineError::Cancelled.into()),
+        Err(error) => Err(BuildError::Fetch {
+            reference: name.to_owned(),
+            similar: similar_images(engine, name),
+            source: Box::new(error),
+        }),
+    }
+}
+
+fn stored(engine: &Engine, name: &str) -> Result<StoredImage, BuildError> {
     let store = engine.store();
     match store.resolve(name) {
         Ok(id) => Ok(store.image(&id)?),
-        Err(StoreError::NoSuchImage(_)) => {
-            let images = store.images().unwrap_or_default();
-            let references = images.iter().flat_map(|image| &image.references);
-            let names: Vec<String> = references.map(short).collect();
-            let repository = name.split(':').next().unwrap_or(name);
-            let other_tags = names
-                .iter()
-                .filter(|known| known.split(':').next() == Some(repository));
-            let near = nearest(name, names.iter().map(String::as_str)).map(str::to_owned);
-            Err(BuildError::BaseImage {
-                reference: name.to_owned(),
-                similar: near.into_iter().chain(other_tags.cloned()).collect(),
-            })
-        }
+        Err(StoreError::NoSuchImage(_)) => Err(BuildError::BaseImage {
+            reference: name.to_owned(),
+            similar: similar_images(engine, name),
+        }),
         Err(error) => Err(error.into()),
     }
+}
+
+/// Images here that may have been meant.
+fn similar_images(engine: &Engine, name: &str) -> Vec<String> {
+    let images = engine.store().images().unwrap_or_default();
+    let references = images.iter().flat_map(|image| &image.references);
+    let names: Vec<String> = references.map(short).collect();
+    let repository = name.split(':').next().unwrap_or(name);
+    let other_tags = names
+        .iter()
+        .filter(|known| known.split(':').next() == Some(repository));
+    let near = nearest(name, names.iter().map(String::as_str)).map(str::to_owned);
+    near.into_iter().chain(other_tags.cloned()).collect()
 }
 
 /// A name as a Dockerfile writes it: `latest` goes without saying.

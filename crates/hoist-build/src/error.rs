@@ -96,6 +96,16 @@ pub enum BuildError {
         /// Images or stages with names like it.
         similar: Vec<String>,
     },
+    /// An image of FROM, `COPY --from` or `--mount=from` is neither in the store nor to be had.
+    #[error("{reference}: image not found here, and it cannot be pulled")]
+    Fetch {
+        /// The image.
+        reference: String,
+        /// Images or stages with names like it.
+        similar: Vec<String>,
+        /// Why it cannot be pulled.
+        source: Box<EngineError>,
+    },
     /// An image of FROM or `COPY --from` is for another platform.
     #[error("{reference} is for {found}, not for {wanted}")]
     Platform {
@@ -265,6 +275,7 @@ impl Describe for BuildError {
             Self::Dockerfile { .. } | Self::BaseImage { .. } | Self::MissingSource { .. } => {
                 Kind::NotFound
             }
+            Self::Fetch { source, .. } => source.kind(),
             Self::Language { error, .. } => error.kind(),
             Self::IgnoreFile { .. }
             | Self::Invalid { .. }
@@ -297,6 +308,15 @@ impl Describe for BuildError {
             // With an excerpt, the help stands in it.
             Self::Language { error, rendered } if rendered.is_empty() => error.hints(),
             Self::BaseImage { similar, reference } => base_image_hints(similar, reference),
+            Self::Fetch {
+                similar,
+                reference,
+                source,
+            } => {
+                let mut hints = base_image_hints(similar, reference);
+                hints.extend(source.hints());
+                hints
+            }
             Self::SeveralSources { destination } => {
                 vec![format!("write {destination}/ to copy into a directory")]
             }
@@ -367,8 +387,7 @@ fn base_image_hints(similar: &[String], reference: &str) -> Vec<String> {
     }
     if Reference::parse(reference).is_ok() {
         hints.push(format!(
-            "images are not fetched from registries yet: make it with hoist import FILE {reference}, \
-             or hoist build -t {reference}"
+            "without a registry, make it with hoist import FILE {reference}, or hoist build -t {reference}"
         ));
     }
     hints

@@ -48,6 +48,8 @@ pub use context::archive::{UnpackedContext, is_archive, unpack_context};
 pub use error::BuildError;
 pub use import::import;
 pub use output::{ImageArchive, write_directory, write_files, write_image_archive};
-pub use request::{BuildRequest, Built, BuiltLayer, ImportRequest, NamedContext};
+pub use request::{
+    BuildRequest, Built, BuiltLayer, Fetch, FetchImage, ImportRequest, NamedContext,
+};
 pub use secret::{MAX_SECRET_BYTES, Secret, SshAgent};
 pub use size::{Growth, SizeReport, Waste, size_report};

@@ -1,9 +1,9 @@
 //! What a caller asks for, and what it gets.
 
-use std::{collections::BTreeMap, path::PathBuf};
+use std::{collections::BTreeMap, fmt, path::PathBuf, sync::Arc};
 
 use hoist_core::{Digest, Platform, Reference, event::Warning};
-use hoist_engine::{request::NetworkMode, step::Surroundings};
+use hoist_engine::{EngineError, request::NetworkMode, step::Surroundings};
 
 use crate::secret::{Secret, SshAgent};
 
@@ -46,6 +46,28 @@ pub struct BuildRequest {
     /// Files and directories of the image that may hold secrets
     /// (`--allow-secret-in-layer`), absolute.
     pub allowed_secrets: Vec<PathBuf>,
+    /// How to come by images that are not in the store; they are missing when absent.
+    pub fetch: Option<Fetch>,
+}
+
+/// How a build comes by the images of FROM, `COPY --from` and `--mount=from`.
+#[derive(Clone)]
+pub struct Fetch {
+    /// Also images that are in the store: the registry may have newer ones.
+    pub always: bool,
+    /// Bring one into the store.
+    pub image: FetchImage,
+}
+
+/// Brings an image into the store.
+pub type FetchImage = Arc<dyn Fn(&Reference) -> Result<(), EngineError> + Send + Sync>;
+
+impl fmt::Debug for Fetch {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Fetch")
+            .field("always", &self.always)
+            .finish_non_exhaustive()
+    }
 }
 
 /// What a named context is.

@@ -410,7 +410,7 @@ fn a_failing_step_shows_its_lines_its_output_and_its_code() {
     --------------------
     bass: image not found
     hint: did you mean base?
-    hint: images are not fetched from registries yet: make it with hoist import FILE bass, or hoist build -t bass
+    hint: without a registry, make it with hoist import FILE bass, or hoist build -t bass
     ");
     insta::assert_snapshot!(world.dockerfile("FROM base\nCOPPY a b\n").error(), @r"
     Dockerfile:2:1

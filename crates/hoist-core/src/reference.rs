@@ -32,6 +32,16 @@ pub struct ReferenceError {
     pub reason: &'static str,
 }
 
+impl crate::Describe for ReferenceError {
+    fn kind(&self) -> crate::Kind {
+        crate::Kind::Invalid
+    }
+
+    fn hints(&self) -> Vec<String> {
+        Vec::new()
+    }
+}
+
 impl Reference {
     /// Parse and normalise `text`; without tag and digest the tag becomes `latest`.
     ///

@@ -4,6 +4,7 @@ use std::{io, path::PathBuf};
 
 use hoist_core::{Describe, Kind, error::chain};
 use hoist_network::NetworkError;
+use hoist_registry::RegistryError;
 use hoist_runtime::RuntimeError;
 use hoist_store::StoreError;
 use serde::{Deserialize, Serialize};
@@ -99,6 +100,12 @@ pub enum EngineError {
     /// The user interrupted the work.
     #[error("cancelled")]
     Cancelled,
+    /// Nothing here has the name that was to be pushed. The words are Docker's.
+    #[error("An image does not exist locally with the tag: {0}")]
+    NotTagged(String),
+    /// The registry's error.
+    #[error(transparent)]
+    Registry(#[from] RegistryError),
     /// The store's error.
     #[error(transparent)]
     Store(#[from] StoreError),
@@ -143,7 +150,7 @@ impl EngineError {
 impl Describe for EngineError {
     fn kind(&self) -> Kind {
         match self {
-            Self::NoSuchContainer(_) => Kind::NotFound,
+            Self::NoSuchContainer(_) | Self::NotTagged(_) => Kind::NotFound,
             Self::AmbiguousContainer { .. }
             | Self::NameTaken { .. }
             | Self::NotRunning(_)
@@ -154,6 +161,7 @@ impl Describe for EngineError {
             Self::File { .. } | Self::System { .. } => Kind::Unavailable,
             Self::Damaged { .. } | Self::MonitorLost(_) => Kind::Internal,
             Self::Cancelled | Self::OutputClosed(_) => Kind::Cancelled,
+            Self::Registry(error) => error.kind(),
             Self::Store(error) => error.kind(),
             Self::Network(error) => error.kind(),
             Self::Runtime(error) => error.kind(),
@@ -188,6 +196,10 @@ impl Describe for EngineError {
             Self::File { source, .. } if source.kind() == io::ErrorKind::StorageFull => {
                 vec!["hoist system df shows what takes space, hoist system prune frees what nothing uses".to_owned()]
             }
+            Self::NotTagged(name) => vec![format!(
+                "hoist images lists what is here; hoist tag IMAGE {name} gives an image that name"
+            )],
+            Self::Registry(error) => error.hints(),
             Self::Store(error) => error.hints(),
             Self::Network(error) => error.hints(),
             Self::Runtime(error) => error.hints(),

@@ -1,4 +1,18 @@
-//! Images as the engine sees them: which containers use them, and Docker's document about one.
+//! Images as the engine sees them: which containers use them, Docker's document about one, and the
+//! ways between the store and registries or archives.
+
+mod archive;
+mod event;
+mod load;
+mod parallel;
+mod pull;
+mod push;
+mod save;
+
+pub use event::{ImageEvent, LayerState, Listener};
+pub use load::Loaded;
+pub use pull::{PullRequest, Pulled};
+pub use push::{PushRequest, Pushed};
 
 use std::collections::BTreeMap;
 
@@ -61,11 +75,16 @@ impl Engine {
             .iter()
             .map(hoist_core::Reference::familiar)
             .collect();
+        let digests = self.store().repository_digests(&stored.id)?;
+        let digests: Vec<_> = digests
+            .iter()
+            .map(hoist_core::Reference::familiar)
+            .collect();
         let image = &stored.image;
         Ok(json!({
             "Id": stored.id,
             "RepoTags": tags,
-            "RepoDigests": [],
+            "RepoDigests": digests,
             "Parent": "",
             "Comment": image.history.last().and_then(|entry| entry.comment.clone()).unwrap_or_default(),
             "Created": image.created.as_deref().unwrap_or("0001-01-01T00:00:00Z"),

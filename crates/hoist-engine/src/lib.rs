@@ -1,6 +1,6 @@
 //! Containers, images, volumes and networks as operations on one data root: floor 2 of the house.
 //!
-//! This is the one place where disk (`hoist-store`), wire, network (`hoist-network`) and runtime
+//! This is the one place where disk (`hoist-store`), wire (`hoist-registry`), network (`hoist-network`) and runtime
 //! (`hoist-runtime`) meet. [`Engine`] is a handle on a data root; every operation is a method of
 //! it, in a file of its own. A running container is owned by its [`monitor`], a process of its
 //! own; everything else is files, locks and one socket per container ([`root`] draws the trees).

@@ -9,7 +9,7 @@ mod prune;
 mod usage;
 
 pub(crate) use prune::ids_in;
-pub use prune::{PruneRequest, Pruned};
+pub use prune::{Prunable, PruneRequest, Pruned};
 pub use usage::{DiskUsage, Usage};
 
 /// The time now. All of the engine's looks at the clock go through here.

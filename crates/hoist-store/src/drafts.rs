@@ -22,7 +22,7 @@ use crate::{
     layer::{Layer, LayerRecord},
     layer_tar::{self, Failure},
     layout::{LAYER_RECORD, Layout, TREE, WORK, digest_of_name},
-    store::{Store, write_record},
+    store::{Hold, Store, write_record},
     unpack::unpack,
 };
 
@@ -183,7 +183,7 @@ impl LayerDraft {
     /// # Errors
     /// [`StoreError::Unrepresentable`] for a file that cannot be in an archive of a layer;
     /// [`StoreError::File`]. The draft is gone then.
-    pub fn commit(mut self) -> Result<Layer> {
+    pub fn commit(self) -> Result<Layer> {
         tree::remove(&self.work).map_err(StoreError::file("remove", &self.work))?;
         let mut digester = Digester::new();
         let totals =
@@ -194,7 +194,7 @@ impl LayerDraft {
                 }
             })?;
         let diff_id = digester.finish();
-        let record = LayerRecord::fresh(&self.store, totals.size);
+        let record = LayerRecord::fresh(&self.store, totals.size, totals.archive_size);
         write_record(
             &self.directory.join(LAYER_RECORD),
             &record,
@@ -203,15 +203,20 @@ impl LayerDraft {
         let session = self.store.session()?;
         let hold = self.store.hold()?;
         session.keep(&diff_id)?;
-        if self.publish(&diff_id)? {
-            self.store.note_unsynced_layer(diff_id);
-            return self.store.layer(&diff_id);
+        self.settle(&diff_id, hold)
+    }
+
+    /// Take the place of the layer, unless it is taken by a whole one. The session keeps the layer.
+    pub(crate) fn settle(mut self, diff_id: &Digest, hold: Hold) -> Result<Layer> {
+        if self.publish(diff_id)? {
+            self.store.note_unsynced_layer(*diff_id);
+            return self.store.layer(diff_id);
         }
-        match self.store.layer(&diff_id) {
+        match self.store.layer(diff_id) {
             Err(StoreError::Unfinished { .. } | StoreError::Damaged { .. }) => drop(hold),
             layer => return layer,
         }
-        self.replace(&diff_id)
+        self.replace(diff_id)
     }
 
     /// Move the draft to its place among the layers; false when that is taken.
@@ -254,7 +259,7 @@ impl Drop for LayerDraft {
     }
 }
 
-fn open(path: &Path) -> Result<std::os::fd::OwnedFd> {
+pub(crate) fn open(path: &Path) -> Result<std::os::fd::OwnedFd> {
     let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
     rustix::fs::open(path, flags, Mode::empty()).map_err(StoreError::file("open", path))
 }
@@ -283,7 +288,7 @@ impl Store {
         Ok(draft)
     }
 
-    /// Unpack an archive, plain or compressed by gzip, as a layer.
+    /// Unpack an archive, plain or compressed by gzip or zstd, as a layer.
     ///
     /// The archive may be hostile: nothing outside the layer is read or written. Its diff id is
     /// that of the deterministic archive of the unpacked tree, whatever order, times below a
@@ -295,7 +300,7 @@ impl Store {
     /// [`LayerDraft::commit`]. Nothing is left behind.
     pub fn import_tar(&self, reader: impl io::Read) -> Result<Layer> {
         let draft = self.begin_layer()?;
-        let mut archive = archive::Reader::new(archive::decompressed(reader)?);
+        let mut archive = archive::Reader::new(archive::decompressed_layer(reader)?.0);
         let root = open(&draft.tree)?;
         let root = std::os::fd::AsFd::as_fd(&root);
         unpack(&mut archive, root, &draft.tree, self.overlay_xattrs())?;

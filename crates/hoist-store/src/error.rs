@@ -103,6 +103,16 @@ pub enum StoreError {
         /// Why.
         reason: String,
     },
+    /// What came is not what was asked for.
+    #[error("{what} has the digest {found}, not {expected}")]
+    DigestMismatch {
+        /// `the blob`, `the layer`.
+        what: String,
+        /// What it should be.
+        expected: Digest,
+        /// What it is.
+        found: Digest,
+    },
     /// The receiver of an archive stopped taking it.
     #[error("cannot write the archive of layer {layer}")]
     Output {
@@ -200,6 +210,7 @@ impl Describe for StoreError {
             | Self::Untagged(_)
             | Self::Archive { .. }
             | Self::Entry { .. }
+            | Self::DigestMismatch { .. }
             | Self::Unrepresentable { .. } => Kind::Invalid,
             Self::Newer { .. } | Self::ReadOnly { .. } => Kind::Unsupported,
             Self::File { .. }
@@ -236,7 +247,9 @@ impl Describe for StoreError {
             Self::Damaged { .. } => {
                 "Remove the image with --force and build, import or pull it again"
             }
-            Self::Archive { offset: 0, .. } => "Give a tar archive, plain or compressed by gzip",
+            Self::Archive { offset: 0, .. } => {
+                "Give a tar archive, plain or compressed by gzip or zstd"
+            }
             _ => return Vec::new(),
         };
         vec![hint.to_owned()]

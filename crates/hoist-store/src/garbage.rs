@@ -6,6 +6,7 @@ use hoist_core::Digest;
 use hoist_sys::{lock::Lock, tree};
 
 use crate::{
+    blob::{forms_of, sweep_downloads},
     drafts::{Sessions, list, sessions},
     error::{Result, StoreError},
     layer::LayerRecord,
@@ -37,8 +38,8 @@ pub struct Sweep {
 
 impl Store {
     /// Remove images that have no name and are not in `keep_images`, layers that no remaining
-    /// image has and that are not in `keep_layers`, blobs of no image, and what killed processes
-    /// left. What living processes are making, or rely on, stays.
+    /// image has and that are not in `keep_layers`, blobs of neither, and what killed processes and
+    /// interrupted downloads left. What living processes are making, or rely on, stays.
     ///
     /// Where uses can begin at the same time, take a [`begin_sweep`](Self::begin_sweep) and look
     /// for them then.
@@ -87,7 +88,17 @@ impl Sweep {
                 remove_file(&store.layout().image(&id))?;
             }
         }
-        freed.bytes += sweep_blobs(store.layout(), &images)?;
+        let mut blobs = images.clone();
+        for diff_id in &layers {
+            blobs.extend(forms_of(store.layout(), diff_id)?);
+        }
+        freed.bytes += sweep_blobs(store.layout(), &blobs)?;
+        freed.bytes += sweep_downloads(store.layout())?;
+        for path in list(&store.layout().manifests())? {
+            if digest_of_name(&path).is_some_and(|id| !images.contains(&id)) {
+                remove_file(&path)?;
+            }
+        }
         let session = store.session()?;
         let mut aside = Vec::new();
         for path in list(&store.layout().layers())? {
@@ -116,11 +127,11 @@ impl Sweep {
     }
 }
 
-/// Remove the blobs that are no image's configuration; returns their bytes.
-fn sweep_blobs(layout: &Layout, images: &BTreeSet<Digest>) -> Result<u64> {
+/// Remove the blobs that are not wanted; returns their bytes.
+fn sweep_blobs(layout: &Layout, wanted: &BTreeSet<Digest>) -> Result<u64> {
     let mut bytes = 0;
     for path in list(&layout.blobs())? {
-        if digest_of_name(&path).is_some_and(|digest| !images.contains(&digest)) {
+        if digest_of_name(&path).is_some_and(|digest| !wanted.contains(&digest)) {
             bytes += std::fs::symlink_metadata(&path).map_or(0, |stat| stat.len());
             remove_file(&path)?;
         }
@@ -130,7 +141,12 @@ fn sweep_blobs(layout: &Layout, images: &BTreeSet<Digest>) -> Result<u64> {
 
 /// Remove the temporary files of killed writers. Nobody writes now.
 fn sweep_temporary(layout: &Layout) -> Result<()> {
-    let mut directories = vec![layout.blobs(), layout.images(), layout.names()];
+    let mut directories = vec![
+        layout.blobs(),
+        layout.images(),
+        layout.manifests(),
+        layout.names(),
+    ];
     while let Some(directory) = directories.pop() {
         for path in list(&directory)? {
             if is_temporary(&path) {

@@ -1,7 +1,7 @@
 //! Finished layers.
 
 use std::{
-    io::Write,
+    io::{Read as _, Write},
     os::fd::OwnedFd,
     path::{Path, PathBuf},
 };
@@ -12,6 +12,7 @@ use rustix::fs::{Mode, OFlags};
 use serde::{Deserialize, Serialize};
 
 use crate::{
+    archive,
     error::{Result, StoreError},
     layer_tar::{self, Failure},
     layout::{LAYER_RECORD, TREE},
@@ -21,7 +22,7 @@ use crate::{
 /// A layer in the store.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Layer {
-    /// The digest of the layer's deterministic archive.
+    /// The digest of the layer's archive: the deterministic one, or the one that it came as.
     pub diff_id: Digest,
     /// The directory in overlay form: a lower directory of an overlay, never to be written.
     pub path: PathBuf,
@@ -33,6 +34,12 @@ pub struct Layer {
 #[derive(Debug, Serialize, Deserialize)]
 pub(crate) struct LayerRecord {
     pub(crate) size: u64,
+    /// Bytes of its archive; 0 when nobody has counted them.
+    #[serde(default)]
+    pub(crate) archive_size: u64,
+    /// Its archive is not the one that hoist makes of its files: it comes from a blob.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub(crate) foreign: bool,
     /// The boot in which it was written, until a sync has confirmed it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) unsynced: Option<String>,
@@ -40,9 +47,11 @@ pub(crate) struct LayerRecord {
 
 impl LayerRecord {
     /// The record of a layer that was written just now.
-    pub(crate) fn fresh(store: &Store, size: u64) -> Self {
+    pub(crate) fn fresh(store: &Store, size: u64, archive_size: u64) -> Self {
         Self {
             size,
+            archive_size,
+            foreign: false,
             unsynced: Some(store.boot().to_owned()),
         }
     }
@@ -115,13 +124,17 @@ impl Store {
         Ok(layer)
     }
 
-    /// Write the deterministic archive of a layer; its digest is the diff id.
+    /// Write the archive of a layer; its digest is the diff id.
     ///
     /// # Errors
     /// [`StoreError::Output`] when `output` fails; [`StoreError::Damaged`] when the directory is
     /// no longer what the layer was; as [`layer`](Self::layer).
     pub fn write_tar(&self, diff_id: &Digest, output: impl Write) -> Result<()> {
-        let layer = self.layer(diff_id)?;
+        let record = LayerRecord::read(self, diff_id)?;
+        if record.foreign {
+            return self.write_foreign_tar(diff_id, output);
+        }
+        let layer = self.layer_of(*diff_id, record.size);
         let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
         let root = rustix::fs::open(&layer.path, flags, Mode::empty())
             .map_err(StoreError::file("open", &layer.path))?;
@@ -144,6 +157,44 @@ impl Store {
         Err(StoreError::damaged(
             &layer.path,
             &format!("its archive has the digest {found}"),
+        ))
+    }
+
+    /// Write the archive out of a blob of the layer.
+    fn write_foreign_tar(&self, diff_id: &Digest, mut output: impl Write) -> Result<()> {
+        let directory = self.layout().layer(diff_id);
+        let blobs = self.layer_blobs(diff_id)?;
+        let Some(blob) = blobs.first() else {
+            return Err(StoreError::damaged(
+                &directory,
+                &"the blob that it came as is gone",
+            ));
+        };
+        let (mut input, _) = archive::decompressed_layer(self.open_blob(&blob.digest)?)?;
+        let mut digester = Digester::new();
+        let mut buffer = vec![0; 128 * 1024];
+        let mut offset = 0;
+        loop {
+            let read = input.read(&mut buffer);
+            let count = read.map_err(|source| StoreError::Input { offset, source })?;
+            if count == 0 {
+                break;
+            }
+            digester.update(&buffer[..count]);
+            offset += count as u64;
+            let written = output.write_all(&buffer[..count]);
+            written.map_err(|source| StoreError::Output {
+                layer: *diff_id,
+                source,
+            })?;
+        }
+        let found = digester.finish();
+        if found == *diff_id {
+            return Ok(());
+        }
+        Err(StoreError::damaged(
+            &self.layout().blob(&blob.digest),
+            &format!("the archive in it has the digest {found}"),
         ))
     }
 

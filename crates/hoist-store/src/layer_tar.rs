@@ -35,6 +35,8 @@ use crate::{
 pub(crate) struct Totals {
     /// Bytes of the files' content, hard links counted once.
     pub(crate) size: u64,
+    /// Bytes of the archive.
+    pub(crate) archive_size: u64,
 }
 
 /// Why an archive was not written: the tree, or whoever takes the bytes.
@@ -51,7 +53,7 @@ pub(crate) fn write(
 ) -> std::result::Result<Totals, Failure> {
     let mut tar = LayerTar {
         base,
-        output: Writer::new(output),
+        output: Writer::new(Counted { output, count: 0 }),
         output_error: None,
         links: HashMap::new(),
         attributes: xattrs::Reader::default(),
@@ -66,13 +68,34 @@ pub(crate) fn write(
         return Err(Failure::Output(error));
     }
     written.map_err(Failure::Tree)?;
-    tar.output.finish().map_err(Failure::Output)?;
-    Ok(tar.totals)
+    let output = tar.output.finish().map_err(Failure::Output)?;
+    Ok(Totals {
+        archive_size: output.count,
+        ..tar.totals
+    })
+}
+
+/// An output that knows how much went into it.
+struct Counted<W> {
+    output: W,
+    count: u64,
+}
+
+impl<W: Write> Write for Counted<W> {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        let count = self.output.write(bytes)?;
+        self.count += count as u64;
+        Ok(count)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.output.flush()
+    }
 }
 
 struct LayerTar<'a, W> {
     base: &'a Path,
-    output: Writer<W>,
+    output: Writer<Counted<W>>,
     /// Set when the output failed: then it is told instead of what stopped the walk.
     output_error: Option<io::Error>,
     /// The first path of every inode that has more than one.

@@ -4,14 +4,17 @@
 //! $HOIST_ROOT/
 //!   format.json                     version and features (format.rs)
 //!   lock                            the store lock (lock order: below)
-//!   blobs/sha256/<hex>              content named by its digest: image configurations
+//!   blobs/sha256/<hex>              content named by its digest: image configurations, forms of layers
 //!   images/<hex>.json               one image: its layers with their sizes, what listings show
+//!   manifests/<hex>.json            the manifest of that image, as a registry has it
 //!   names/<domain>/<path…>/         one repository
 //!     _tags/<tag>                   one reference: which image it means
 //!     _digests/<hex>
 //!   layers/<hex of the diff id>/    one layer
 //!     layer.json                    its size, and whether it has reached the disk
 //!     tree/                         the directory in overlay form
+//!     blobs/<hex>.json              one form of it: its blob, as it came or was compressed
+//!   downloads/<hex>[.lock]          a blob on its way; what a killed pull has left of it
 //!   drafts/<pid>-<number>/          what one process is making; gone with it
 //!     lock                          held as long as that process lives
 //!     keeps/<hex>                   layers and images that it relies on: nobody may sweep them
@@ -21,7 +24,8 @@
 //! A component of a repository's path never begins with `_`, so `_tags` and `_digests` are free.
 //!
 //! **Locks.** `lock` is held shared by whoever adds something that others may refer to, and
-//! exclusively by whoever takes something away. `drafts/*/lock` comes after it. Reading takes no
+//! exclusively by whoever takes something away. `drafts/*/lock` comes after it. `downloads/*.lock`
+//! comes before it, and is only tried by who has it. Reading takes no
 //! lock: what is found was whole, and what has just been removed is not found.
 //!
 //! **Order.** What refers comes last when adding (layers, blob, image, name) and first when
@@ -70,6 +74,15 @@ impl Layout {
         self.root.join(format!("images/{}.json", id.hex()))
     }
 
+    pub(crate) fn manifests(&self) -> PathBuf {
+        self.root.join("manifests")
+    }
+
+    /// The manifest of an image.
+    pub(crate) fn manifest(&self, id: &Digest) -> PathBuf {
+        self.root.join(format!("manifests/{}.json", id.hex()))
+    }
+
     pub(crate) fn names(&self) -> PathBuf {
         self.root.join("names")
     }
@@ -93,6 +106,10 @@ impl Layout {
         self.layers().join(diff_id.hex())
     }
 
+    pub(crate) fn downloads(&self) -> PathBuf {
+        self.root.join("downloads")
+    }
+
     pub(crate) fn drafts(&self) -> PathBuf {
         self.root.join("drafts")
     }
@@ -113,6 +130,8 @@ impl Layout {
 pub(crate) const TREE: &str = "tree";
 /// The working directory of overlayfs within a draft.
 pub(crate) const WORK: &str = "work";
+/// The records of a layer's forms.
+pub(crate) const BLOBS: &str = "blobs";
 /// The record within a layer.
 pub(crate) const LAYER_RECORD: &str = "layer.json";
 

@@ -1,8 +1,9 @@
 //! Images and layers on plain files: floor 1 of the house.
 //!
 //! A [`Store`] is a directory (its tree is drawn in `layout.rs`). A [`Layer`] is a directory in
-//! overlay form named by the digest of its deterministic archive (its diff id); it begins as a
-//! [`LayerDraft`] that somebody fills, or comes out of an archive ([`Store::import_tar`]). An
+//! overlay form named by the digest of its archive (its diff id); it begins as a [`LayerDraft`] that
+//! somebody fills, or comes out of an archive ([`Store::import_tar`]), or from a registry with the
+//! blob that it is there ([`Store::import_layer`]). An
 //! image is a configuration that names its layers ([`Store::put_image`]); references name images
 //! ([`Store::tag`], [`Store::resolve`]).
 //!
@@ -14,23 +15,29 @@
 #![forbid(unsafe_code)]
 
 mod archive;
+mod blob;
+mod compress;
 mod drafts;
 mod error;
 mod format;
 mod garbage;
 mod image;
+mod import;
 mod layer;
 mod layer_tar;
 mod layout;
 mod names;
 mod overlay;
 mod remove;
+mod source;
 mod store;
 mod unpack;
 mod usage;
 mod walk;
 mod xattrs;
 
+pub use blob::{BlobDraft, LayerBlob};
+pub use compress::Codec;
 pub use drafts::LayerDraft;
 pub use error::{Force, Result, StoreError};
 pub use garbage::{Freed, Sweep};

@@ -21,6 +21,9 @@ use crate::{
 struct Name {
     reference: Reference,
     image: Digest,
+    /// What the registry means by it: the digest of a manifest or an index.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    registry: Option<Digest>,
 }
 
 /// What a text that should be an image means.
@@ -47,17 +50,47 @@ impl Store {
     /// [`StoreError::NoSuchImage`]; [`StoreError::Untagged`] when the reference has neither a tag
     /// nor a digest; [`StoreError::File`].
     pub fn tag(&self, reference: &Reference, id: &Digest) -> Result<()> {
+        self.put_name(reference, id, None)
+    }
+
+    /// The same for an image that was pulled or pushed by this name, with the digest that the
+    /// registry gave for it.
+    ///
+    /// # Errors
+    /// As [`tag`](Self::tag).
+    pub fn tag_as_in_registry(
+        &self,
+        reference: &Reference,
+        id: &Digest,
+        digest: &Digest,
+    ) -> Result<()> {
+        self.put_name(reference, id, Some(*digest))
+    }
+
+    /// What the registry meant by this name when its image was pulled or pushed.
+    ///
+    /// # Errors
+    /// [`StoreError::File`], [`StoreError::Damaged`], [`StoreError::Untagged`].
+    pub fn registry_digest(&self, reference: &Reference) -> Result<Option<Digest>> {
+        let name = self.read_name(&self.name_path(reference)?)?;
+        Ok(name.and_then(|name| name.registry))
+    }
+
+    fn put_name(&self, reference: &Reference, id: &Digest, registry: Option<Digest>) -> Result<()> {
         let path = self.name_path(reference)?;
         let hold = self.hold()?;
         if !self.has_image(id)? {
             return Err(StoreError::NoSuchImage(id.to_string()));
         }
-        if self.read_name(&path)?.is_some_and(|name| name.image == *id) {
+        let known =
+            |name: Name| name.image == *id && (registry.is_none() || name.registry == registry);
+        if self.read_name(&path)?.is_some_and(known) {
             return Ok(());
         }
         let name = Name {
             reference: stored_form(reference),
             image: *id,
+            registry,
         };
         let directory = path.parent().unwrap_or(&path);
         std::fs::create_dir_all(directory)

@@ -6,6 +6,7 @@ use hoist_core::{Digest, Reference};
 use hoist_sys::tree;
 
 use crate::{
+    blob::forms_of,
     drafts::sessions,
     error::{Force, Result, StoreError},
     image::ImageRecord,
@@ -83,7 +84,12 @@ impl Store {
     /// any more, the topmost first.
     pub(crate) fn delete_image(&self, id: &Digest) -> Result<Vec<Digest>> {
         let record = ImageRecord::read(self, id);
-        for path in [self.layout().image(id), self.layout().blob(id)] {
+        let files = [
+            self.layout().image(id),
+            self.layout().manifest(id),
+            self.layout().blob(id),
+        ];
+        for path in files {
             remove_file(&path)?;
         }
         // A record that cannot be read names no layers; the next collection finds them.
@@ -103,11 +109,18 @@ impl Store {
         Ok(orphans)
     }
 
-    /// Move a layer out of the way to `path`, where it is removed later; false when it is gone.
+    /// Move a layer out of the way to `path`, where it is removed later, and remove its blobs; false
+    /// when it is gone.
     pub(crate) fn set_layer_aside(&self, diff_id: &Digest, path: &std::path::Path) -> Result<bool> {
         let place = self.layout().layer(diff_id);
+        let forms = forms_of(self.layout(), diff_id)?;
         match std::fs::rename(&place, path) {
-            Ok(()) => Ok(true),
+            Ok(()) => {
+                for blob in forms {
+                    remove_file(&self.layout().blob(&blob))?;
+                }
+                Ok(true)
+            }
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(false),
             Err(error) => Err(StoreError::file("remove", &place)(error)),
         }

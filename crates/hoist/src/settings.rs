@@ -6,7 +6,10 @@
 //! | `HOIST_RUN` | live state, on tmpfs; default `/run/hoist`, for ordinary users `$XDG_RUNTIME_DIR/hoist` |
 //! | `NO_COLOR` | no colours, whatever its value unless empty |
 //! | `TZ` | the zone of times without one, as everywhere |
+//! | `DOCKER_CONFIG`, `HTTP_PROXY`, … | see [`registries`] |
 //! | `TERM` | `dumb` means no colours and no live lines |
+
+pub(crate) mod registries;
 
 use std::{
     env, fs,

@@ -23,6 +23,7 @@ mod limits;
 mod logs;
 mod monitor;
 mod network;
+mod registry;
 mod rootless;
 mod run;
 mod signals;

@@ -28,6 +28,15 @@ pub struct PruneRequest {
     pub labels: Vec<String>,
 }
 
+/// What can be pruned alone.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Prunable {
+    /// Containers that do not run.
+    Containers,
+    /// Images without a name, or without a container ([`PruneRequest::all_images`]).
+    Images,
+}
+
 /// What was pruned.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Pruned {
@@ -57,6 +66,23 @@ impl Engine {
         self.prune_images(request, &mut pruned)?;
         self.prune_network(&mut pruned)?;
         self.sweep()?;
+        Ok(pruned)
+    }
+
+    /// Remove what nothing uses, of one kind.
+    ///
+    /// # Errors
+    /// As [`prune`](Self::prune).
+    pub fn prune_only(
+        &self,
+        what: Prunable,
+        request: &PruneRequest,
+    ) -> Result<Pruned, EngineError> {
+        let mut pruned = Pruned::default();
+        match what {
+            Prunable::Containers => self.prune_containers(request, &mut pruned)?,
+            Prunable::Images => self.prune_images(request, &mut pruned)?,
+        }
         Ok(pruned)
     }
 

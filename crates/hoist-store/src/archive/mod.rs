@@ -11,7 +11,7 @@ mod write;
 
 use std::collections::BTreeMap;
 
-pub(crate) use read::{Data, Reader, decompressed};
+pub(crate) use read::{Data, Reader, decompressed_layer};
 pub(crate) use write::Writer;
 
 /// Everything in a tar comes in blocks of this size.

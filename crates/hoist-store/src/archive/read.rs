@@ -16,11 +16,13 @@ use crate::error::{Result, StoreError};
 /// The most that names, records and attributes of one entry may take (as Go's `archive/tar`).
 const METADATA: u64 = 1 << 20;
 
-/// `input` itself, or inflated when it begins like gzip.
+/// `input` itself, or inflated when it begins like gzip or Zstandard; and whether it is itself.
 ///
 /// # Errors
 /// [`StoreError::Archive`] for the other compressions, by name; [`StoreError::Input`].
-pub(crate) fn decompressed<'a>(mut input: impl Read + 'a) -> Result<Box<dyn BufRead + 'a>> {
+pub(crate) fn decompressed_layer<'a>(
+    mut input: impl Read + 'a,
+) -> Result<(Box<dyn BufRead + 'a>, bool)> {
     let mut start = Vec::with_capacity(6);
     input
         .by_ref()
@@ -31,23 +33,37 @@ pub(crate) fn decompressed<'a>(mut input: impl Read + 'a) -> Result<Box<dyn BufR
         offset: 0,
         reason: reason.to_owned(),
     };
-    let gzip = match start.as_slice() {
+    let compression = match start.as_slice() {
         [] => return Err(refused("it is empty")),
-        [0x1f, 0x8b, ..] => true,
-        [0x28, 0xb5, 0x2f, 0xfd, ..] => return Err(refused("it is compressed by zstd")),
+        [0x1f, 0x8b, ..] => Compression::Gzip,
+        // The second form is a frame without content, which some encoders begin with.
+        [0x28, 0xb5, 0x2f, 0xfd, ..] | [0x50..=0x5f, 0x2a, 0x4d, 0x18, ..] => Compression::Zstd,
         [0xfd, b'7', b'z', b'X', b'Z', ..] => return Err(refused("it is compressed by xz")),
         [b'B', b'Z', b'h', ..] => return Err(refused("it is compressed by bzip2")),
-        _ => false,
+        _ => Compression::None,
     };
     let whole = BufReader::with_capacity(128 * 1024, Cursor::new(start).chain(input));
-    Ok(if gzip {
-        Box::new(BufReader::with_capacity(
-            128 * 1024,
-            MultiGzDecoder::new(whole),
-        ))
-    } else {
-        Box::new(whole)
+    let buffered = 128 * 1024;
+    Ok(match compression {
+        Compression::None => (Box::new(whole), true),
+        Compression::Gzip => {
+            let inflated = MultiGzDecoder::new(whole);
+            let reader = BufReader::with_capacity(buffered, inflated);
+            (Box::new(reader), false)
+        }
+        Compression::Zstd => {
+            let inflated = zstd::stream::read::Decoder::with_buffer(whole)
+                .map_err(|source| StoreError::Input { offset: 0, source })?;
+            let reader = BufReader::with_capacity(buffered, inflated);
+            (Box::new(reader), false)
+        }
     })
+}
+
+enum Compression {
+    None,
+    Gzip,
+    Zstd,
 }
 
 /// Reads the entries of an archive one after the other.

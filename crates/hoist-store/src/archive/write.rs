@@ -59,9 +59,10 @@ impl<W: Write> Writer<W> {
     }
 
     /// End the archive with its two empty blocks.
-    pub(crate) fn finish(mut self) -> io::Result<()> {
+    pub(crate) fn finish(mut self) -> io::Result<W> {
         self.output.write_all(&[0; 2 * BLOCK])?;
-        self.output.flush()
+        self.output.flush()?;
+        Ok(self.output)
     }
 }
 

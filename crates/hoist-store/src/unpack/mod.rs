@@ -39,13 +39,14 @@ use crate::{
 use metadata::{mode, times};
 use place::{Found, found};
 
-/// Unpack everything that `archive` holds into the directory `root`, which lies at `base`.
+/// Unpack everything that `archive` holds into the directory `root`, which lies at `base`; returns
+/// the bytes of content in its files.
 pub(crate) fn unpack<R: BufRead>(
     archive: &mut Reader<R>,
     root: BorrowedFd<'_>,
     base: &Path,
     overlay: OverlayXattrs,
-) -> Result<()> {
+) -> Result<u64> {
     let mut unpacker = Unpacker {
         root,
         base,
@@ -53,12 +54,15 @@ pub(crate) fn unpack<R: BufRead>(
         parent: None,
         directories: BTreeMap::new(),
         buffer: vec![0; 128 * 1024],
+        size: 0,
     };
     while let Some((member, data)) = archive.next()? {
         unpacker.member(archive, &member, &data)?;
     }
     archive.drain()?;
-    unpacker.date_directories()
+    let size = unpacker.size;
+    unpacker.date_directories()?;
+    Ok(size)
 }
 
 struct Unpacker<'a> {
@@ -70,6 +74,7 @@ struct Unpacker<'a> {
     /// Times that directories get at the end.
     directories: BTreeMap<Vec<u8>, i64>,
     buffer: Vec<u8>,
+    size: u64,
 }
 
 /// An entry on its way: the member, its clean path, and the last component of that.
@@ -174,6 +179,7 @@ impl Unpacker<'_> {
             rustix::fs::openat(parent, name, flags, Mode::RUSR | Mode::WUSR)
         })?;
         let mut file = File::from(file);
+        self.size += entry.member.size;
         match data {
             Data::Plain => loop {
                 let count = archive.read(&mut self.buffer)?;

@@ -40,6 +40,9 @@ pub(crate) struct BuildFlags {
     /// Set target platform for build (os/arch[/variant])
     #[arg(long, value_name = "platform", value_parser = value::platform)]
     pub(crate) platform: Option<hoist_core::Platform>,
+    /// Always attempt to pull all referenced images
+    #[arg(long)]
+    pub(crate) pull: bool,
     #[command(flatten)]
     pub(crate) method: CallFlags,
     #[command(flatten)]

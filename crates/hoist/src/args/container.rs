@@ -5,7 +5,7 @@ use std::{path::PathBuf, time::Duration};
 use hoist_core::{mount::MountRequest, port::PortMapping};
 use hoist_engine::request::NetworkMode;
 
-use super::value;
+use super::{registry::PullPolicy, value};
 
 /// What `run` and `create` share: everything about the container itself.
 #[derive(Debug, clap::Args)]
@@ -25,9 +25,15 @@ pub(crate) struct ContainerFlags {
     /// Write the container ID to the file, which must not exist
     #[arg(long, value_name = "file")]
     pub(crate) cidfile: Option<PathBuf>,
-    /// Pull image before running ("missing", "never"); without registries both mean what is here
-    #[arg(long, value_name = "string", hide = true, value_parser = value::pull)]
-    pub(crate) pull: Option<String>,
+    /// Pull image before running ("always", "missing", "never") (default "missing")
+    #[arg(long, value_name = "string", value_parser = value::pull)]
+    pub(crate) pull: Option<PullPolicy>,
+    /// Suppress the pull output
+    #[arg(short, long)]
+    pub(crate) quiet: bool,
+    /// Set platform if server is multi-platform capable
+    #[arg(long, value_name = "string", value_parser = value::platform)]
+    pub(crate) platform: Option<hoist_core::Platform>,
     #[command(flatten)]
     pub(crate) process: ProcessFlags,
     #[command(flatten)]

@@ -1,4 +1,4 @@
-//! The flags of `rmi`, `history` and `import`.
+//! The flags of `rmi`, `history`, `import`, `save` and `load`.
 
 use super::value;
 
@@ -41,4 +41,23 @@ pub(crate) struct ImportFlags {
     /// Set platform of the imported image (os/arch[/variant])
     #[arg(long, value_name = "string", value_parser = value::platform)]
     pub(crate) platform: Option<hoist_core::Platform>,
+}
+
+/// `save`.
+#[derive(Debug, clap::Args)]
+pub(crate) struct SaveFlags {
+    /// Write to a file, instead of STDOUT
+    #[arg(short, long, value_name = "string")]
+    pub(crate) output: Option<std::path::PathBuf>,
+}
+
+/// `load`.
+#[derive(Debug, clap::Args)]
+pub(crate) struct LoadFlags {
+    /// Read from tar archive file, instead of STDIN
+    #[arg(short, long, value_name = "string")]
+    pub(crate) input: Option<std::path::PathBuf>,
+    /// Suppress the load output
+    #[arg(short, long)]
+    pub(crate) quiet: bool,
 }

@@ -37,3 +37,28 @@ pub(crate) struct FormatFlags {
     #[arg(short, long, value_name = "string")]
     pub(crate) format: Option<String>,
 }
+
+/// `image prune`.
+#[derive(Debug, clap::Args)]
+pub(crate) struct ImagePruneFlags {
+    /// Remove all unused images, not just dangling ones
+    #[arg(short, long)]
+    pub(crate) all: bool,
+    /// Provide filter values (e.g. "label=<key>=<value>")
+    #[arg(long, value_name = "filter", value_parser = Filter::parse)]
+    pub(crate) filter: Vec<Filter>,
+    /// Do not prompt for confirmation
+    #[arg(short, long)]
+    pub(crate) force: bool,
+}
+
+/// `container prune`.
+#[derive(Debug, clap::Args)]
+pub(crate) struct ContainerPruneFlags {
+    /// Provide filter values (e.g. "label=<key>=<value>")
+    #[arg(long, value_name = "filter", value_parser = Filter::parse)]
+    pub(crate) filter: Vec<Filter>,
+    /// Do not prompt for confirmation
+    #[arg(short, long)]
+    pub(crate) force: bool,
+}

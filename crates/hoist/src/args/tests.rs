@@ -255,7 +255,7 @@ fn wrong_values_are_told_with_what_to_write() {
         "--network web x",
         "--health-interval 10 x",
         "--stop-signal NOPE x",
-        "--pull always x",
+        "--pull sometimes x",
     ];
     let sentences: Vec<String> = lines.iter().map(|line| run_error(line)).collect();
     insta::assert_snapshot!(sentences.join("\n"), @r#"
@@ -279,7 +279,7 @@ fn wrong_values_are_told_with_what_to_write() {
     hint: write numbers with units h, m, s, ms, us or ns: 1m30s, 500ms, 1h
     invalid argument "NOPE" for "--stop-signal" flag: Invalid signal: NOPE
     hint: write a name (TERM, SIGINT, RTMIN+3) or a number from 1 to 64
-    invalid argument "always" for "--pull" flag: "always" needs a registry client; write missing or never
+    invalid argument "sometimes" for "--pull" flag: invalid pull option: "sometimes": must be one of "always", "missing" or "never"
     "#);
 }
 

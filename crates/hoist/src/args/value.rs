@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use super::registry::PullPolicy;
 use hoist_core::{
     Platform, Reference, duration as core_duration,
     mount::{self as core_mount, MountRequest},
@@ -155,11 +156,13 @@ pub(crate) fn build_network(text: &str) -> Result<NetworkMode, String> {
 }
 
 /// `--pull` of `run` and `create`.
-pub(crate) fn pull(text: &str) -> Result<String, String> {
+pub(crate) fn pull(text: &str) -> Result<PullPolicy, String> {
     match text {
-        "missing" | "never" => Ok(text.to_owned()),
+        "missing" => Ok(PullPolicy::Missing),
+        "always" => Ok(PullPolicy::Always),
+        "never" => Ok(PullPolicy::Never),
         _ => Err(format!(
-            "{text:?} needs a registry client; write missing or never"
+            "invalid pull option: {text:?}: must be one of \"always\", \"missing\" or \"never\""
         )),
     }
 }

@@ -25,7 +25,11 @@ fn the_overview_lists_every_command() {
       exec        Execute a command in a running container
       ps          List containers
       build       Build an image from a Dockerfile
+      pull        Download an image from a registry
+      push        Upload an image to a registry
       images      List images
+      login       Authenticate to a registry
+      logout      Log out from a registry
       version     Show the version information
       info        Display system-wide information
 
@@ -33,6 +37,7 @@ fn the_overview_lists_every_command() {
       builder     Manage builds
       container   Manage containers
       image       Manage images
+      manifest    Look at image manifests and manifest lists
       system      Manage hoist
 
     Commands:
@@ -42,10 +47,13 @@ fn the_overview_lists_every_command() {
       import      Import the contents from a tarball to create a filesystem image
       inspect     Return low-level information on containers and images
       kill        Kill one or more running containers
+      load        Load an image from a tar archive or STDIN
       logs        Fetch the logs of a container
       restart     Restart one or more containers
       rm          Remove one or more containers
       rmi         Remove one or more images
+      save        Save one or more images to a tar archive (streamed to STDOUT by default)
+      search      Search Docker Hub for images
       start       Start one or more stopped containers
       stop        Stop one or more running containers
       tag         Create a tag TARGET_IMAGE that refers to SOURCE_IMAGE
@@ -72,6 +80,7 @@ fn a_noun_lists_its_verbs() {
       kill      Kill one or more running containers
       logs      Fetch the logs of a container
       ls        List containers
+      prune     Remove all stopped containers
       restart   Restart one or more containers
       rm        Remove one or more containers
       run       Create and run a new container from an image
@@ -101,6 +110,10 @@ fn the_page_of_run_has_groups_and_examples() {
                                              volumes when it exits
           --name string                      Assign a name to the container
           --cidfile file                     Write the container ID to the file, which must not exist
+          --pull string                      Pull image before running ("always", "missing", "never")
+                                             (default "missing")
+      -q, --quiet                            Suppress the pull output
+          --platform string                  Set platform if server is multi-platform capable
 
     Process:
       -e, --env list                         Set environment variables; a name alone takes the value
@@ -182,6 +195,7 @@ fn the_page_of_build_has_examples() {
           --no-cache                     Do not use the cache when building the image
           --network network              Network of RUN instructions ("default", "none", "host")
           --platform platform            Set target platform for build (os/arch[/variant])
+          --pull                         Always attempt to pull all referenced images
           --check                        Shorthand for "--call=check"
           --call string                  Set method for evaluating build ("build", "check",
                                          "check,format=json")

@@ -16,13 +16,13 @@ use std::{
     },
 };
 
-use hoist_build::{BuildError, BuildRequest};
-use hoist_core::{Kind, signal::Signal};
-use hoist_engine::Engine;
+use hoist_build::{BuildError, BuildRequest, Fetch, FetchImage};
+use hoist_core::{Kind, Reference, signal::Signal};
+use hoist_engine::{Engine, EngineError, image::PullRequest};
 use hoist_sys::signal::{self, Mask, SignalFd};
 
 use self::inputs::Context;
-use super::{check, request};
+use super::{check, pull, request};
 use crate::{
     args::build::BuildFlags,
     cli::Call,
@@ -31,6 +31,7 @@ use crate::{
     ui::{
         self,
         progress::{Progress, Style},
+        transfer::{Stream, Transfer},
     },
 };
 
@@ -62,15 +63,16 @@ pub(crate) fn build(
     };
     output::check(flags)?;
     let mut engine = None;
-    let request = from_flags(call, &mut engine, flags, &words[0])?;
+    let mut request = from_flags(call, &mut engine, flags, &words[0])?;
     if let Some(format) = flags.method.check() {
         return check::in_place_of_build(&request.build, format);
     }
-    let engine = match engine {
+    let engine = Arc::new(match engine {
         Some(engine) => engine,
         None => call.working_engine()?,
-    };
+    });
     let cancelled = cancel_on_signals()?;
+    request.build.fetch = Some(fetch(&engine, flags, style, &cancelled));
     let progress = Progress::new(style);
     let record = report::Record::default();
     let built = hoist_build::build(
@@ -100,6 +102,50 @@ pub(crate) fn build(
         ui::line(&built.id.to_string())?;
     }
     Ok(ExitCode::SUCCESS)
+}
+
+/// Pulls the images that the build needs.
+fn fetch(
+    engine: &Arc<Engine>,
+    flags: &BuildFlags,
+    style: Style,
+    cancelled: &Arc<AtomicBool>,
+) -> Fetch {
+    let engine = Arc::clone(engine);
+    let cancelled = Arc::clone(cancelled);
+    let platform = flags.platform.clone();
+    let image: FetchImage = Arc::new(move |reference: &Reference| {
+        let transfer = Transfer::on(if style == Style::Quiet {
+            Stream::Nowhere
+        } else {
+            Stream::Error
+        });
+        let registry = pull::stoppable_registry(&transfer, &cancelled).map_err(as_engine)?;
+        let request = PullRequest {
+            reference: reference.clone(),
+            platform: platform.clone(),
+        };
+        engine
+            .pull(&registry, &request, &transfer.listener())
+            .map(drop)
+    });
+    Fetch {
+        always: flags.pull,
+        image,
+    }
+}
+
+/// What is wrong with the settings, in the words that the engine has for it.
+fn as_engine(error: CliError) -> EngineError {
+    let message = match error {
+        CliError::Failed(failure) => failure.message,
+        CliError::Usage { text, .. } => text,
+        CliError::Said(code) => format!("exit status {code}"),
+    };
+    EngineError::Invalid {
+        message,
+        hint: None,
+    }
 }
 
 /// A build request, and what the context needs to last as long.
@@ -155,6 +201,7 @@ fn from_flags(
         secrets: trust::secrets(&flags.trust.secret)?,
         agents: trust::agents(&flags.trust.ssh)?,
         allowed_secrets: flags.trust.allow_secret_in_layer.clone(),
+        fetch: None,
     };
     Ok(Request {
         build,

@@ -10,9 +10,9 @@ use std::{
 use hoist_core::{Kind, Reference};
 use hoist_engine::{CreateRequest, Engine, container::Created};
 
-use super::request;
+use super::{pull::Needed, request};
 use crate::{
-    args::container::CreateFlags,
+    args::container::{ContainerFlags, CreateFlags},
     cli::Call,
     error::{CliError, Failure},
     ui,
@@ -28,9 +28,20 @@ pub(crate) fn create(
     let request = request::from_flags(flags, words)?;
     let id_file = flags.cidfile.as_deref().map(IdFile::claim).transpose()?;
     let engine = call.working_engine()?;
+    needed(flags, &request).obtain(&engine)?;
     let created = make(&engine, &request, id_file)?;
     ui::line(created.id.as_str())?;
     Ok(ExitCode::SUCCESS)
+}
+
+/// The image of a container that is to be made.
+pub(super) fn needed<'a>(flags: &'a ContainerFlags, request: &'a CreateRequest) -> Needed<'a> {
+    Needed {
+        image: &request.image,
+        policy: flags.pull.unwrap_or_default(),
+        platform: flags.platform.as_ref(),
+        quiet: flags.quiet,
+    }
 }
 
 /// Make the container, tell the warnings and write the id file.
@@ -87,7 +98,7 @@ fn explain(error: CliError, image: &str) -> CliError {
         Kind::NotFound,
         format!("Unable to find image '{}' locally", reference.familiar()),
     )
-    .hint("this version of hoist has no registry client and cannot pull it")
+    .hint(format!("hoist pull {image} fetches it from its registry"))
     .hint(format!("build it with: hoist build -t {image} PATH"))
     .hint(format!(
         "or import a root file system with: hoist import FILE.tar {image}"

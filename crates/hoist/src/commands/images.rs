@@ -48,15 +48,16 @@ pub(crate) fn images(
         return Ok(ExitCode::SUCCESS);
     }
     let now = SystemTime::now().into();
-    let rows: Vec<Row> = chosen
-        .iter()
-        .flat_map(|image| {
-            image
-                .names
-                .iter()
-                .map(move |name| row(&image.summary, name.as_ref(), now, flags.no_trunc))
-        })
-        .collect();
+    let mut rows = Vec::new();
+    for image in &chosen {
+        for name in &image.names {
+            let mut row = row(&image.summary, name.as_ref(), now, flags.no_trunc);
+            if let Some(digest) = registry_digest(&engine, name.as_ref())? {
+                row.set("Digest", digest);
+            }
+            rows.push(row);
+        }
+    }
     let columns = if flags.digests {
         COLUMNS_WITH_DIGEST
     } else {
@@ -70,6 +71,15 @@ pub(crate) fn images(
         .render(&rows, flags.format.as_deref())?,
     )?;
     Ok(ExitCode::SUCCESS)
+}
+
+/// What the registry means by a name.
+fn registry_digest(engine: &Engine, name: Option<&Reference>) -> Result<Option<String>, CliError> {
+    let Some(name) = name else { return Ok(None) };
+    let digest = engine.store().registry_digest(name);
+    Ok(digest
+        .map_err(EngineError::from)?
+        .map(|digest| digest.to_string()))
 }
 
 /// An image and those of its names that were asked for; `None` is the row of a nameless one.

@@ -47,6 +47,7 @@ pub(crate) fn run(
         .map(create::IdFile::claim)
         .transpose()?;
     let engine = call.working_engine()?;
+    create::needed(container, &request).obtain(&engine)?;
     let created = create::make(&engine, &request, id_file)?;
     let attach = (!flags.detach).then(|| AttachRequest {
         stdin: container.interactive,

@@ -1,8 +1,9 @@
 //! The table of commands: names, nouns, usage lines, and the function behind each.
 
 use super::{
-    build, builder, check, create, df, exec, history, images, import, info, inspect, kill, logs,
-    prune, ps, restart, rm, rmi, run, start, stop, tag, version,
+    build, builder, check, create, df, exec, history, images, import, info, inspect, kill, login,
+    logs, manifest, prune, prune_one, ps, pull, push, restart, rm, rmi, run, save, search, start,
+    stop, tag, version,
 };
 use crate::cli::{Command, Words};
 
@@ -40,7 +41,11 @@ pub(crate) static SECTIONS: &[(&str, &[Entry])] = &[
             entry("exec", &EXEC),
             entry("ps", &PS),
             entry("build", &BUILD),
+            entry("pull", &PULL),
+            entry("push", &PUSH),
             entry("images", &IMAGES),
+            entry("login", &LOGIN),
+            entry("logout", &LOGOUT),
             entry("version", &VERSION),
             entry("info", &INFO),
         ],
@@ -54,10 +59,13 @@ pub(crate) static SECTIONS: &[(&str, &[Entry])] = &[
             entry("import", &IMPORT),
             entry("inspect", &INSPECT),
             entry("kill", &KILL),
+            entry("load", &LOAD),
             entry("logs", &LOGS),
             entry("restart", &RESTART),
             entry("rm", &REMOVE),
             entry("rmi", &REMOVE_IMAGE),
+            entry("save", &SAVE),
+            entry("search", &SEARCH),
             entry("start", &START),
             entry("stop", &STOP),
             entry("tag", &TAG),
@@ -90,6 +98,7 @@ pub(crate) static GROUPS: &[Group] = &[
                 aliases: &["ps", "list"],
                 command: &PS,
             },
+            entry("prune", &PRUNE_CONTAINERS),
             entry("restart", &RESTART),
             Entry {
                 name: "rm",
@@ -109,18 +118,28 @@ pub(crate) static GROUPS: &[Group] = &[
             entry("history", &HISTORY),
             entry("import", &IMPORT),
             entry("inspect", &INSPECT_IMAGE),
+            entry("load", &LOAD),
             Entry {
                 name: "ls",
                 aliases: &["list"],
                 command: &IMAGES,
             },
+            entry("prune", &PRUNE_IMAGES),
+            entry("pull", &PULL),
+            entry("push", &PUSH),
             Entry {
                 name: "rm",
                 aliases: &["remove"],
                 command: &REMOVE_IMAGE,
             },
+            entry("save", &SAVE),
             entry("tag", &TAG),
         ],
+    },
+    Group {
+        name: "manifest",
+        about: "Look at image manifests and manifest lists",
+        entries: &[entry("inspect", &INSPECT_MANIFEST)],
     },
     Group {
         name: "system",
@@ -208,6 +227,84 @@ pub(super) static IMAGES: Command = Command {
     about: "List images",
     words: Words::Between(0, 1),
     run: |call, argv| call.with(argv, images::images),
+    ..PLAIN
+};
+
+pub(super) static PULL: Command = Command {
+    usage: "[OPTIONS] NAME[:TAG|@DIGEST]",
+    about: "Download an image from a registry",
+    examples: pull::EXAMPLES,
+    words: Words::Exactly(1),
+    run: |call, argv| call.with(argv, pull::pull),
+    ..PLAIN
+};
+
+pub(super) static PUSH: Command = Command {
+    usage: "[OPTIONS] NAME[:TAG]",
+    about: "Upload an image to a registry",
+    examples: push::EXAMPLES,
+    words: Words::Exactly(1),
+    run: |call, argv| call.with(argv, push::push),
+    ..PLAIN
+};
+
+pub(super) static LOGIN: Command = Command {
+    usage: "[OPTIONS] [SERVER]",
+    about: "Authenticate to a registry",
+    examples: login::EXAMPLES,
+    words: Words::Between(0, 1),
+    run: |call, argv| call.with(argv, login::login),
+    ..PLAIN
+};
+
+pub(super) static LOGOUT: Command = Command {
+    usage: "[SERVER]",
+    about: "Log out from a registry",
+    words: Words::Between(0, 1),
+    run: |call, argv| call.with(argv, login::logout),
+    ..PLAIN
+};
+
+pub(super) static SAVE: Command = Command {
+    usage: "[OPTIONS] IMAGE [IMAGE...]",
+    about: "Save one or more images to a tar archive (streamed to STDOUT by default)",
+    examples: save::EXAMPLES,
+    words: Words::AtLeast(1),
+    run: |call, argv| call.with(argv, save::save),
+    ..PLAIN
+};
+
+pub(super) static LOAD: Command = Command {
+    about: "Load an image from a tar archive or STDIN",
+    run: |call, argv| call.with(argv, save::load),
+    ..PLAIN
+};
+
+pub(super) static SEARCH: Command = Command {
+    usage: "[OPTIONS] TERM",
+    about: "Search Docker Hub for images",
+    words: Words::Exactly(1),
+    run: |call, argv| call.with(argv, search::search),
+    ..PLAIN
+};
+
+pub(super) static INSPECT_MANIFEST: Command = Command {
+    usage: "[OPTIONS] MANIFEST",
+    about: "Display an image manifest, or manifest list",
+    words: Words::Exactly(1),
+    run: |call, argv| call.with(argv, manifest::inspect),
+    ..PLAIN
+};
+
+pub(super) static PRUNE_IMAGES: Command = Command {
+    about: "Remove unused images",
+    run: |call, argv| call.with(argv, prune_one::images),
+    ..PLAIN
+};
+
+pub(super) static PRUNE_CONTAINERS: Command = Command {
+    about: "Remove all stopped containers",
+    run: |call, argv| call.with(argv, prune_one::containers),
     ..PLAIN
 };
 

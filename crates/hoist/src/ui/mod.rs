@@ -5,6 +5,7 @@
 
 pub(crate) mod progress;
 pub(crate) mod terminal;
+pub(crate) mod transfer;
 
 use std::io::{self, BufWriter, IsTerminal as _, Write as _};
 

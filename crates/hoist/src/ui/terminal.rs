@@ -82,6 +82,38 @@ impl Drop for RawMode {
     }
 }
 
+/// No echo on the terminal behind standard input, until dropped: for passwords. A signal that ends
+/// the program meanwhile waits until the answer is there.
+#[derive(Debug)]
+pub(crate) struct Silence {
+    before: Termios,
+    mask: Mask,
+}
+
+impl Silence {
+    /// Turn the echo off; `None` when standard input is no terminal.
+    pub(crate) fn enter() -> Option<Self> {
+        let stdin = io::stdin();
+        let before = termios::tcgetattr(stdin.as_fd()).ok()?;
+        let mut silent = before.clone();
+        silent.local_modes.remove(termios::LocalModes::ECHO);
+        // Ctrl-C ends the line instead of the program: the echo must come back.
+        silent.local_modes.remove(termios::LocalModes::ISIG);
+        let mask = signal::block(&Mask::of(&DEADLY.map(Signal::number))).ok()?;
+        let silence = Self { before, mask };
+        termios::tcsetattr(stdin.as_fd(), OptionalActions::Now, &silent).ok()?;
+        Some(silence)
+    }
+}
+
+impl Drop for Silence {
+    fn drop(&mut self) {
+        // A terminal that has hung up needs no settings; a mask that was set before can be set again.
+        let _ = termios::tcsetattr(io::stdin(), OptionalActions::Drain, &self.before);
+        let _ = signal::set_mask(&self.mask);
+    }
+}
+
 /// Leave raw mode, when it was entered.
 fn restore() {
     let cooked = COOKED.lock().ok().and_then(|mut cooked| cooked.take());

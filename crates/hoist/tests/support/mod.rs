@@ -4,6 +4,7 @@
 mod bases;
 mod leftovers;
 mod processes;
+pub(crate) mod registry;
 mod sandbox;
 mod terminal;
 mod user;

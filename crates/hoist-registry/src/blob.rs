@@ -1,0 +1,387 @@
+//! Blobs as streams: verified while they pass, resumed when the connection breaks.
+
+use std::{
+    fmt,
+    io::{self, Read},
+    ops::Range,
+    sync::{Arc, atomic::Ordering},
+};
+
+use hoist_core::{Digest, Digester, Reference, image::Descriptor};
+use ureq::http::Method;
+
+use crate::{
+    access::Access,
+    error::{RegistryError, Result},
+    event::RegistryEvent,
+    host::Endpoint,
+    registry::{Registry, blob_failure},
+    retry::Attempts,
+    wire::{Response, connection_failure},
+};
+
+/// A blob on its way. Never more than the announced bytes come out of it; the last of them only
+/// when the digest of all is right.
+///
+/// A failed [`read`](Read::read) carries a [`RegistryError`] (see [`RegistryError::of_io`]); what
+/// was read before it is then of no use.
+pub struct BlobReader {
+    registry: Registry,
+    reference: Reference,
+    digest: Digest,
+    size: u64,
+    endpoints: Vec<Arc<Endpoint>>,
+    /// The one that is asked.
+    current: usize,
+    body: Option<Box<dyn Read + Send>>,
+    action: String,
+    offset: u64,
+    end: u64,
+    /// The body has an end of its own, after which the connection can serve again.
+    sized: bool,
+    /// `None` for a part, which nobody can verify, and once the verdict is known.
+    digester: Option<Digester>,
+    /// The verdict, when it is a bad one.
+    mismatch: Option<Digest>,
+    attempts: u32,
+}
+
+impl Registry {
+    /// Whether a repository has a blob, of the size that the descriptor tells.
+    ///
+    /// # Errors
+    /// [`RegistryError::PullDenied`]; failures of the wire.
+    pub fn has_blob(&self, reference: &Reference, descriptor: &Descriptor) -> Result<bool> {
+        let endpoint = self.endpoint(reference.domain());
+        self.has_blob_as(
+            &endpoint,
+            reference,
+            descriptor,
+            &Access::pull(reference.path()),
+        )
+    }
+
+    pub(crate) fn has_blob_as(
+        &self,
+        endpoint: &Endpoint,
+        reference: &Reference,
+        descriptor: &Descriptor,
+        access: &Access,
+    ) -> Result<bool> {
+        let rest = format!("{}/blobs/{}", reference.path(), descriptor.digest);
+        let found = crate::retry::retrying(self.options(), || {
+            self.request(endpoint, access, Method::HEAD, &rest, &[])?
+                .checked()
+        });
+        match found {
+            Ok(response) => Ok(response
+                .content_length()
+                .is_none_or(|length| length == descriptor.size)),
+            Err(error) if error.status() == Some(404) => Ok(false),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// A blob as a stream. Connected to when it is first read from.
+    ///
+    /// # Errors
+    /// None now; those of the wire come out of the reader.
+    pub fn blob(&self, reference: &Reference, descriptor: &Descriptor) -> Result<BlobReader> {
+        self.resume_blob(reference, descriptor, 0, Digester::new())
+    }
+
+    /// The rest of a blob of which the first `have` bytes are there already, and went through
+    /// `digester`: the whole is verified.
+    ///
+    /// # Errors
+    /// [`RegistryError::SizeMismatch`] when there is more than the whole.
+    pub fn resume_blob(
+        &self,
+        reference: &Reference,
+        descriptor: &Descriptor,
+        have: u64,
+        digester: Digester,
+    ) -> Result<BlobReader> {
+        if have > descriptor.size {
+            return Err(RegistryError::SizeMismatch {
+                what: format!("the begun download of {}", descriptor.digest),
+                expected: descriptor.size,
+                announced: have,
+            });
+        }
+        let mut reader = self.reader(reference, descriptor, have..descriptor.size);
+        reader.digester = Some(digester);
+        Ok(reader)
+    }
+
+    /// Some bytes of a blob, for those who fetch one by several connections. A part is resumed as a
+    /// whole is, but **not verified**: the caller must verify the assembled whole.
+    ///
+    /// # Errors
+    /// [`RegistryError::SizeMismatch`] when the range is not within the blob.
+    pub fn blob_part(
+        &self,
+        reference: &Reference,
+        descriptor: &Descriptor,
+        range: Range<u64>,
+    ) -> Result<BlobReader> {
+        if range.start > range.end || range.end > descriptor.size {
+            return Err(RegistryError::SizeMismatch {
+                what: format!("the range {range:?} of {}", descriptor.digest),
+                expected: descriptor.size,
+                announced: range.end,
+            });
+        }
+        Ok(self.reader(reference, descriptor, range))
+    }
+
+    fn reader(
+        &self,
+        reference: &Reference,
+        descriptor: &Descriptor,
+        range: Range<u64>,
+    ) -> BlobReader {
+        BlobReader {
+            registry: self.clone(),
+            reference: reference.clone(),
+            digest: descriptor.digest,
+            size: descriptor.size,
+            endpoints: self.pull_endpoints(reference.domain()),
+            current: 0,
+            body: None,
+            action: String::new(),
+            offset: range.start,
+            end: range.end,
+            sized: false,
+            digester: None,
+            mismatch: None,
+            attempts: 1,
+        }
+    }
+}
+
+impl BlobReader {
+    /// Bytes of the blob that are through, those of an earlier download included.
+    #[must_use]
+    pub const fn offset(&self) -> u64 {
+        self.offset
+    }
+
+    /// Everything that is left, in memory: for small blobs.
+    ///
+    /// # Errors
+    /// Those of the wire; [`RegistryError::DigestMismatch`].
+    pub fn bytes(mut self) -> Result<Vec<u8>> {
+        let mut bytes = Vec::new();
+        self.read_to_end(&mut bytes)
+            .map_err(|error| self.of_io(error))?;
+        Ok(bytes)
+    }
+
+    fn of_io(&self, error: io::Error) -> RegistryError {
+        match error.downcast::<RegistryError>() {
+            Ok(error) => error,
+            Err(error) => connection_failure(self.action.clone(), ureq::Error::from(error)),
+        }
+    }
+
+    fn what(&self) -> String {
+        format!("blob {} of {}", self.digest, self.reference.familiar_name())
+    }
+
+    /// Read on from a body that stands at the offset, opening one as often as is sensible.
+    fn advance(&mut self, buffer: &mut [u8]) -> Result<usize> {
+        loop {
+            if self.registry.options().cancelled.load(Ordering::Relaxed) {
+                return Err(RegistryError::Cancelled);
+            }
+            let failure = match self.read_once(buffer) {
+                Ok(count) => {
+                    self.attempts = 1;
+                    return Ok(count);
+                }
+                Err(error) => error,
+            };
+            self.body = None;
+            self.recover(failure)?;
+        }
+    }
+
+    /// At least one byte.
+    fn read_once(&mut self, buffer: &mut [u8]) -> Result<usize> {
+        if self.body.is_none() {
+            self.body = Some(self.open()?);
+        }
+        let body = self.body.as_mut().expect("opened above");
+        let left = usize::try_from(self.end - self.offset).unwrap_or(usize::MAX);
+        let length = buffer.len().min(left);
+        let count = loop {
+            match body.read(&mut buffer[..length]) {
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                result => break result,
+            }
+        };
+        let error = match count {
+            Ok(0) => io::Error::from(io::ErrorKind::UnexpectedEof),
+            Ok(count) => return Ok(count),
+            Err(error) => error,
+        };
+        Err(connection_failure(
+            self.action.clone(),
+            ureq::Error::from(error),
+        ))
+    }
+
+    /// After a failure: the next mirror, or the same server after a while.
+    fn recover(&mut self, failure: RegistryError) -> Result<()> {
+        let endpoint = Arc::clone(&self.endpoints[self.current]);
+        if endpoint.mirror.is_some() {
+            if matches!(failure, RegistryError::Cancelled) {
+                return Err(failure);
+            }
+            self.registry.mirror_failed(&endpoint, &failure);
+            self.current += 1;
+            return Ok(());
+        }
+        let registry = self.registry.clone();
+        let mut attempts = Attempts::after(registry.options(), self.attempts);
+        attempts
+            .again(failure)
+            .map_err(|error| blob_failure(error, &self.reference, self.digest))?;
+        self.attempts = attempts.made();
+        if self.offset > 0 {
+            registry.tell(&RegistryEvent::Resuming {
+                what: self.what(),
+                offset: self.offset,
+            });
+        }
+        Ok(())
+    }
+
+    /// A body that stands at the offset.
+    fn open(&mut self) -> Result<Box<dyn Read + Send>> {
+        let endpoint = &self.endpoints[self.current];
+        let path = endpoint.path(self.reference.path());
+        let rest = format!("{path}/blobs/{}", self.digest);
+        let whole = self.offset == 0 && self.end == self.size;
+        let headers = if whole {
+            Vec::new()
+        } else {
+            vec![("range", format!("bytes={}-{}", self.offset, self.end - 1))]
+        };
+        let response = self
+            .registry
+            .request(endpoint, &Access::pull(&path), Method::GET, &rest, &headers)?
+            .checked()?;
+        self.action.clone_from(&response.action);
+        self.sized = response.content_length().is_some();
+        if response.status == 206 && !whole {
+            self.check_range(&response)?;
+            return Ok(response.into_reader());
+        }
+        self.check_size(self.size, response.content_length())?;
+        let mut body = response.into_reader();
+        // A server that knows no ranges sends what is there already, too.
+        let skipped = io::copy(&mut body.by_ref().take(self.offset), &mut io::sink());
+        match skipped {
+            Ok(count) if count == self.offset => Ok(body),
+            Ok(_) => {
+                let early = io::Error::from(io::ErrorKind::UnexpectedEof);
+                Err(connection_failure(self.action.clone(), early.into()))
+            }
+            Err(error) => Err(connection_failure(self.action.clone(), error.into())),
+        }
+    }
+
+    /// `Content-Range: bytes first-last/size`.
+    fn check_range(&self, response: &Response) -> Result<()> {
+        let value = response.header("content-range").unwrap_or_default();
+        let parsed = value.strip_prefix("bytes ").and_then(|rest| {
+            let (range, size) = rest.split_once('/')?;
+            let (first, _) = range.split_once('-')?;
+            Some((
+                first.trim().parse::<u64>().ok()?,
+                size.trim().parse::<u64>().ok(),
+            ))
+        });
+        match parsed {
+            Some((first, size)) if first == self.offset => self.check_size(self.size, size),
+            _ => Err(RegistryError::Malformed {
+                what: response.action.clone(),
+                reason: format!(
+                    "asked for the bytes from {} on, it sends {value:?}",
+                    self.offset
+                ),
+            }),
+        }
+    }
+
+    fn check_size(&self, expected: u64, announced: Option<u64>) -> Result<()> {
+        match announced {
+            Some(announced) if announced != expected => Err(RegistryError::SizeMismatch {
+                what: self.what(),
+                expected,
+                announced,
+            }),
+            _ => Ok(()),
+        }
+    }
+
+    /// The verdict, once all is through.
+    fn verify(&mut self) -> Result<()> {
+        if let Some(digester) = self.digester.take() {
+            let actual = digester.finish();
+            self.mismatch = (actual != self.digest).then_some(actual);
+        }
+        match self.mismatch {
+            None => Ok(()),
+            Some(actual) => Err(RegistryError::DigestMismatch {
+                what: format!("blob of {}", self.reference.familiar_name()),
+                expected: self.digest,
+                actual,
+            }),
+        }
+    }
+
+    /// Let the connection serve again, when the body ends where it should.
+    fn finish_body(&mut self) {
+        if let Some(mut body) = self.body.take().filter(|_| self.sized) {
+            // There is nothing more; this tells the client so.
+            let _ = body.read(&mut [0]);
+        }
+    }
+}
+
+impl Read for BlobReader {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        if buffer.is_empty() {
+            return Ok(0);
+        }
+        if self.offset == self.end {
+            self.verify().map_err(RegistryError::into_io)?;
+            return Ok(0);
+        }
+        let count = self.advance(buffer).map_err(RegistryError::into_io)?;
+        self.offset += count as u64;
+        if let Some(digester) = &mut self.digester {
+            digester.update(&buffer[..count]);
+        }
+        if self.offset == self.end {
+            // Before the last bytes are handed out: a decoder may stop at its own end.
+            self.verify().map_err(RegistryError::into_io)?;
+            self.finish_body();
+        }
+        Ok(count)
+    }
+}
+
+impl fmt::Debug for BlobReader {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("BlobReader")
+            .field("reference", &self.reference)
+            .field("digest", &self.digest)
+            .field("size", &self.size)
+            .field("offset", &self.offset)
+            .finish_non_exhaustive()
+    }
+}
