@@ -30,15 +30,14 @@ pub(crate) fn cargo<const N: usize>(arguments: [&str; N]) -> Command {
     command
 }
 
-/// What `cargo metadata` says about the workspace and everything it depends on.
+/// What `cargo metadata` says about the workspace and everything it depends on on Linux.
 pub(crate) fn metadata() -> Result<Value> {
-    let text = program::text(&mut cargo([
-        "metadata",
-        "--format-version=1",
-        "--locked",
-        "--offline",
-    ]))
-    .or_else(|_| program::text(&mut cargo(["metadata", "--format-version=1"])))?;
+    let ask = |more: &[&str]| {
+        let mut command = cargo(["metadata", "--format-version=1"]);
+        command.args(["--filter-platform", "x86_64-unknown-linux-gnu"]);
+        program::text(command.args(more))
+    };
+    let text = ask(&["--locked", "--offline"]).or_else(|_| ask(&[]))?;
     Ok(serde_json::from_str(&text)?)
 }
 

@@ -91,7 +91,7 @@ fn output(text: &str) -> Result<Output, String> {
             ("name", name) => names.push(value::tag(name)?),
             ("compression", "uncompressed") | ("tar", "true") | ("push", "false") => {}
             ("push", _) => {
-                return Err("push needs a registry client, which this version has not\nhint: write type=oci,dest=FILE, and copy that with skopeo".to_owned());
+                return Err("build does not push\nhint: build with -t NAME, then: hoist push NAME".to_owned());
             }
             _ => return Err(format!("unsupported option {field} of --output")),
         }
