@@ -159,6 +159,6 @@ mod tests {
         for (text, expected) in table {
             assert_eq!(output(text), expected.map_err(str::to_owned), "{text}");
         }
-        assert!(output("type=image,push=true").is_err_and(|text| text.starts_with("push needs")));
+        assert!(output("type=image,push=true").is_err_and(|text| text.starts_with("build does not push")));
     }
 }
