@@ -91,7 +91,10 @@ fn output(text: &str) -> Result<Output, String> {
             ("name", name) => names.push(value::tag(name)?),
             ("compression", "uncompressed") | ("tar", "true") | ("push", "false") => {}
             ("push", _) => {
-                return Err("build does not push\nhint: build with -t NAME, then: hoist push NAME".to_owned());
+                return Err(
+                    "build does not push\nhint: build with -t NAME, then: hoist push NAME"
+                        .to_owned(),
+                );
             }
             _ => return Err(format!("unsupported option {field} of --output")),
         }
@@ -159,6 +162,9 @@ mod tests {
         for (text, expected) in table {
             assert_eq!(output(text), expected.map_err(str::to_owned), "{text}");
         }
-        assert!(output("type=image,push=true").is_err_and(|text| text.starts_with("build does not push")));
+        assert!(
+            output("type=image,push=true")
+                .is_err_and(|text| text.starts_with("build does not push"))
+        );
     }
 }

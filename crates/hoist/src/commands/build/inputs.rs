@@ -34,7 +34,9 @@ impl Context {
     ) -> Result<Self, CliError> {
         let remote = ["http://", "https://", "git://", "git@"];
         if remote.iter().any(|start| path.starts_with(start)) {
-            let text = format!("cannot build from {path}: it is neither a directory nor -, an archive on standard input");
+            let text = format!(
+                "cannot build from {path}: it is neither a directory nor -, an archive on standard input"
+            );
             return Err(CliError::of(Kind::Unsupported, text)
                 .hint("clone or download it first, then: hoist build DIRECTORY"));
         }
