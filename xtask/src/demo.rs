@@ -12,6 +12,8 @@ use crate::{bases, debian, workspace};
 /// What the container is called. A demo that was cut off is cleaned up by the next one.
 const NAME: &str = "hoist-demo";
 const IMAGE: &str = "hoist-demo-fastapi:1.0";
+/// What its Dockerfile stands on.
+const BASE: &str = "python:3.11-slim";
 /// The port that the service listens on.
 const INSIDE: u16 = 8000;
 
@@ -23,9 +25,8 @@ pub(crate) fn main() -> Result<()> {
         root: debian::is_root(),
     };
 
-    step("base images");
-    bases::make(false)?;
-    bases::import(&demo.hoist, false)?;
+    step(&format!("base image {BASE}"));
+    demo.base()?;
 
     step(&format!("hoist build --tag {IMAGE} examples/fastapi"));
     let context = workspace::root().join("examples/fastapi");
@@ -79,6 +80,23 @@ struct Demo {
 impl Demo {
     fn command<const N: usize>(&self, arguments: [&str; N]) -> Command {
         command(Path::new(&self.hoist), arguments)
+    }
+
+    /// The base image in the store: the one that is there, that of the registry, or where no
+    /// registry answers a stand-in made from Debian packages.
+    fn base(&self) -> Result<()> {
+        let there = |arguments| program::output(&mut self.command(arguments));
+        if there(["image", "inspect", BASE])?.status.success() {
+            println!("it is in the store");
+            return Ok(());
+        }
+        if there(["pull", "--quiet", BASE])?.status.success() {
+            println!("pulled from its registry");
+            return Ok(());
+        }
+        println!("its registry does not answer: made from Debian packages");
+        bases::make(false)?;
+        bases::import(&self.hoist, false)
     }
 
     /// The container of this or an earlier demo, gone.

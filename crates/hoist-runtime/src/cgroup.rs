@@ -131,13 +131,6 @@ impl Cgroup {
         })
     }
 
-    /// The path of a delegated cgroup of this user below which containers can have cgroups of
-    /// their own; `None` when there is none (or only version 1, where nothing is delegated).
-    #[must_use]
-    pub fn delegated() -> Option<String> {
-        tree::delegated(&Mounts::host())
-    }
-
     /// The path below each hierarchy.
     #[must_use]
     pub fn path(&self) -> &str {

@@ -205,36 +205,3 @@ fn wait_for_change(directory: &Path, version_2: bool) {
     }
     std::thread::sleep(limit);
 }
-
-/// The nearest cgroup above that of this process which this user may divide.
-pub(super) fn delegated(mounts: &Mounts) -> Option<String> {
-    let Mounts::Version2(root) = mounts else {
-        return None;
-    };
-    let own = fs::read_to_string("/proc/self/cgroup").ok()?;
-    let own = own.lines().find_map(|line| line.strip_prefix("0::/"))?;
-    let writable = |path: &Path| {
-        ["cgroup.procs", "cgroup.subtree_control"]
-            .into_iter()
-            .all(|file| {
-                let file = root.join(path).join(file);
-                rustix::fs::access(file, rustix::fs::Access::WRITE_OK).is_ok()
-            })
-    };
-    // A move needs the right to write the common ancestor: both it and our own must be ours. The
-    // common ancestor must have no processes itself, or controllers cannot be passed on.
-    let own = Path::new(own);
-    if !writable(own) {
-        return None;
-    }
-    let mut found = None;
-    for ancestor in own.ancestors().skip(1).take_while(|path| writable(path)) {
-        let inhabited = fs::read_to_string(root.join(ancestor).join("cgroup.procs"))
-            .map_or(true, |text| !text.trim().is_empty());
-        if !inhabited {
-            found = Some(format!("/{}", ancestor.display()));
-            break;
-        }
-    }
-    found
-}
