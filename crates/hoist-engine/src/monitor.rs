@@ -87,8 +87,6 @@ fn run(starter: &UnixStream) -> Result<(), EngineError> {
     let starter = starter.try_clone().map_err(EngineError::system("dup"))?;
     events.welcome(starter, &instructions)?;
     drop(turn);
-    // Most of the start's memory is free now, and this process may wait for months.
-    hoist_sys::memory::release_free();
     events.run()
 }
 

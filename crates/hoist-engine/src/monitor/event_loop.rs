@@ -52,8 +52,13 @@ pub(super) struct EventLoop<'a> {
     pub(super) trouble: Option<String>,
     /// Descriptors ran out: no client is accepted before.
     accept_at: Option<Instant>,
+    /// When to give the start's memory back: containers that end at once never do.
+    settle_at: Option<Instant>,
     buffer: Vec<u8>,
 }
+
+/// After this time most of what the start needed is free, and the container is one that stays.
+const SETTLED: Duration = Duration::from_secs(1);
 
 /// How long no client is accepted after descriptors ran out.
 const ACCEPT_AGAIN: Duration = Duration::from_millis(100);
@@ -103,6 +108,7 @@ impl<'a> EventLoop<'a> {
             stopping: None,
             trouble: None,
             accept_at: None,
+            settle_at: Some(Instant::now() + SETTLED),
             buffer: vec![0; 1 << 15],
         })
     }
@@ -248,7 +254,12 @@ impl<'a> EventLoop<'a> {
     fn timeout(&self) -> Option<Timespec> {
         let kill = self.stopping.as_ref().and_then(|stopping| stopping.kill_at);
         let probe = self.prober.as_ref().map(Prober::deadline);
-        let next = kill.into_iter().chain(probe).chain(self.accept_at).min()?;
+        let next = kill
+            .into_iter()
+            .chain(probe)
+            .chain(self.accept_at)
+            .chain(self.settle_at)
+            .min()?;
         // A nanosecond too early would only make the loop turn once more.
         let left = next.saturating_duration_since(Instant::now()) + Duration::from_nanos(1);
         Some(Timespec {
@@ -300,6 +311,10 @@ impl<'a> EventLoop<'a> {
         let due = |at: Option<Instant>| at.is_some_and(|at| at <= now);
         if due(self.accept_at) {
             self.accept_at = None;
+        }
+        if due(self.settle_at) {
+            self.settle_at = None;
+            hoist_sys::memory::release_free();
         }
         if due(self.stopping.as_ref().and_then(|stopping| stopping.kill_at)) {
             self.kill_for_grace();
