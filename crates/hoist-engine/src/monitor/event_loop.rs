@@ -2,7 +2,7 @@
 //!
 //! The set of descriptors is small and changes with every state (paused outputs, clients that have
 //! something to take), so it is built anew for each turn. Nothing wakes an idle monitor but the
-//! next health probe.
+//! next health probe, and once, a second after the start, giving memory back.
 
 use std::{
     io::ErrorKind,
