@@ -140,6 +140,16 @@ impl Child {
         stdin.write_all(text.as_bytes()).expect("the command reads");
     }
 
+    /// Writes to its standard input; a command that refuses its flags ends without reading it.
+    #[track_caller]
+    pub(crate) fn offer(&mut self, text: &str) {
+        let stdin = self.child.stdin.as_mut().expect("standard input is open");
+        match stdin.write_all(text.as_bytes()) {
+            Err(error) if error.kind() == std::io::ErrorKind::BrokenPipe => {}
+            written => written.expect("the command reads"),
+        }
+    }
+
     /// Ends its standard input.
     pub(crate) fn close_stdin(&mut self) {
         self.child.stdin = None;

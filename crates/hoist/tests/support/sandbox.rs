@@ -138,7 +138,7 @@ impl Sandbox {
     #[track_caller]
     pub(crate) fn hoist_with_input(&self, arguments: &[&str], input: &str) -> Run {
         let mut child = self.spawn(arguments);
-        child.write(input);
+        child.offer(input);
         child.finish()
     }
 
