@@ -7,10 +7,6 @@ use hoist_dockerfile::instruction::{self, CommandForm, InstructionKind, KeyValue
 
 use crate::history;
 
-/// What the kernel's shells get when neither image nor Dockerfile says.
-pub(crate) const DEFAULT_PATH: &str =
-    "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
-
 /// The configuration of a stage on its way from the base image to the last instruction.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub(crate) struct StageConfig {
@@ -30,7 +26,9 @@ impl StageConfig {
             "/".clone_into(&mut config.working_dir);
         }
         if !config.env.iter().any(|pair| pair.starts_with("PATH=")) {
-            config.env.push(format!("PATH={DEFAULT_PATH}"));
+            config
+                .env
+                .push(format!("PATH={}", hoist_core::image::DEFAULT_PATH));
         }
         Self {
             config,

@@ -16,6 +16,9 @@ pub const MEDIA_TYPE_LAYER_TAR: &str = "application/vnd.oci.image.layer.v1.tar";
 /// Media type of a layer compressed with gzip.
 pub const MEDIA_TYPE_LAYER_GZIP: &str = "application/vnd.oci.image.layer.v1.tar+gzip";
 
+/// `PATH` of a process whose image and request set none: Docker's.
+pub const DEFAULT_PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
+
 /// An image: what to run, on which layers, and how they came about.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Image {

@@ -244,9 +244,6 @@ fn filter(process: &Process, seccomp: Option<Seccomp>) -> Result<Vec<Instruction
     Ok(crate::seccomp::program(bounding))
 }
 
-/// Where Linux looks for programs without a `PATH`.
-const DEFAULT_PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
-
 /// The paths at which the command may be: itself if it has a slash, else one for each directory of
 /// the container's `PATH`.
 fn candidates(process: &Process) -> Result<Vec<CString>, RuntimeError> {
@@ -261,7 +258,7 @@ fn candidates(process: &Process) -> Result<Vec<CString>, RuntimeError> {
         .rev()
         .find_map(|entry| entry.strip_prefix("PATH="));
     let mut candidates = Vec::new();
-    for directory in path.unwrap_or(DEFAULT_PATH).split(':') {
+    for directory in path.unwrap_or(hoist_core::image::DEFAULT_PATH).split(':') {
         // An empty entry means the working directory in a shell; never here.
         if directory.starts_with('/') {
             candidates.push(string(format!(

@@ -130,10 +130,7 @@ fn start(
         state.users.user = Some(Spanned::new(base.user.clone(), stage.base_span));
     }
     if state.scope.variables().get("PATH").is_none() {
-        state.scope.set(
-            "PATH",
-            "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
-        );
+        state.scope.set("PATH", hoist_core::image::DEFAULT_PATH);
     }
     state
 }

@@ -196,9 +196,6 @@ pub(crate) fn resolve_user(rootfs: &Rootfs, user: &str) -> Result<user::Resolved
     )?)
 }
 
-/// `PATH` where neither image nor request sets one: Docker's.
-const DEFAULT_PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
-
 /// The environment of a container's processes: Docker's defaults, then the configuration's.
 pub(crate) fn process_environment(record: &Record, home: &str, tty: bool) -> Vec<String> {
     let has = |name: &str| {
@@ -210,7 +207,7 @@ pub(crate) fn process_environment(record: &Record, home: &str, tty: bool) -> Vec
     };
     let mut environment = Vec::with_capacity(record.config.env.len() + 4);
     if !has("PATH") {
-        environment.push(format!("PATH={DEFAULT_PATH}"));
+        environment.push(format!("PATH={}", hoist_core::image::DEFAULT_PATH));
     }
     if !has("HOSTNAME") {
         environment.push(format!("HOSTNAME={}", record.hostname));
