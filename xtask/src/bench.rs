@@ -4,78 +4,125 @@
 //! What counts are the ratios. Data roots lie on an ext4 file system of their own, made for the run, in a
 //! file in the target directory; Docker keeps its own.
 
+mod build;
 mod disk;
+mod files;
+mod images;
 mod memory;
-mod rows;
+mod peak;
+mod row;
+mod run;
 mod table;
 mod tools;
 
+use std::path::Path;
+
 use crate::program::{self, Result, command};
 use crate::{bases, debian, workspace};
-use rows::ROWS;
+use row::Row;
 use table::Measured;
-use tools::Tools;
+use tools::{Kind, Tools};
 
 /// How thorough a run is.
 #[derive(Clone, Copy)]
-pub(crate) struct Effort {
+struct Effort {
     /// How often each row is measured for each tool.
     rounds: usize,
     /// How many containers are started in a crowd.
     crowd: usize,
+    /// Bytes of the large files that memory is measured with.
+    large: u64,
 }
 
-/// The whole benchmark; `--quick` looks less often.
+const THOROUGH: Effort = Effort {
+    rounds: 21,
+    crowd: 50,
+    large: 5 << 30,
+};
+
+const QUICK: Effort = Effort {
+    rounds: 5,
+    crowd: 16,
+    large: 1 << 30,
+};
+
+/// What is measured.
+#[derive(Clone, Copy)]
+enum Suite {
+    /// Containers and small builds.
+    Run,
+    /// Builds with large contexts.
+    Build,
+    /// Images between stores and a registry.
+    Images,
+}
+
+fn parse(arguments: &[String]) -> Result<(Suite, Effort)> {
+    let mut suite = Suite::Run;
+    let mut effort = THOROUGH;
+    for argument in arguments {
+        match argument.as_str() {
+            "run" => suite = Suite::Run,
+            "build" => suite = Suite::Build,
+            "images" => suite = Suite::Images,
+            "--quick" => effort = QUICK,
+            other => {
+                return Err(format!(
+                    "unknown argument {other:?}: cargo xtask bench [run|build|images] [--quick]"
+                )
+                .into());
+            }
+        }
+    }
+    Ok((suite, effort))
+}
+
+/// One of the benchmarks; `--quick` looks less often.
 pub(crate) fn main(arguments: &[String]) -> Result<()> {
     if !debian::is_root() {
         return Err(
             "the benchmark mounts a file system and counts in /proc: run it as root".into(),
         );
     }
-    let effort = match arguments {
-        [] => Effort {
-            rounds: 21,
-            crowd: 50,
-        },
-        [quick] if quick == "--quick" => Effort {
-            rounds: 5,
-            crowd: 16,
-        },
-        other => return Err(format!("unknown arguments: {}", other.join(" ")).into()),
-    };
+    let (suite, effort) = parse(arguments)?;
     if std::env::var_os(ALONE).is_none() {
         return alone(arguments);
     }
     let archives = bases::make(false)?;
     let hoist = workspace::hoist()?;
-    let floor = workspace::floor()?;
     let disk = disk::Disk::make()?;
-    let tools = Tools::set_up(&hoist, &floor, disk.path(), &archives)?;
-    println!("==> {}", tools.names());
-
-    let mut measured = Vec::new();
-    for row in &ROWS {
-        println!("==> {}", row.name);
-        let mut times = vec![Vec::new(); tools.len()];
-        let rounds = if row.heavy {
-            effort.rounds.div_ceil(7)
-        } else {
-            effort.rounds
-        };
-        // The first round warms caches and is not counted.
-        for round in 0..=rounds {
-            for (tool, times) in tools.iter().zip(&mut times) {
-                if let Some(time) = (row.measure)(tool, effort.crowd)?
-                    && round > 0
-                {
-                    times.push(time);
-                }
-            }
+    match suite {
+        Suite::Run => {
+            let floor = workspace::floor()?;
+            let kinds = [Kind::Floor, Kind::Engine, Kind::Runtime];
+            let tools = Tools::set_up(&hoist, &floor, disk.path(), &archives, &kinds)?;
+            measure(&tools, run::rows(effort))?;
+            memory::print(&tools, effort.crowd)
         }
+        Suite::Build => {
+            let kinds = [Kind::Floor, Kind::Engine];
+            let tools = Tools::set_up(&hoist, Path::new("cp"), disk.path(), &archives, &kinds)?;
+            measure(&tools, build::rows(effort))?;
+            build::print_peaks(&tools, effort.large)
+        }
+        Suite::Images => {
+            let kinds = [Kind::Floor, Kind::Engine, Kind::Copier];
+            let tools = Tools::set_up(&hoist, Path::new("curl"), disk.path(), &archives, &kinds)?;
+            let suite = images::Suite::set_up(&tools, disk.path())?;
+            measure(&tools, suite.rows(effort))?;
+            suite.print_peaks(&tools, effort.large)
+        }
+    }
+}
+
+fn measure(tools: &Tools, rows: Vec<Row>) -> Result<()> {
+    println!("==> {}", tools.names());
+    let mut measured = Vec::new();
+    for row in rows {
+        let times = row.measure(tools)?;
         measured.push(Measured { row, times });
     }
-    table::print(&tools, &measured);
-    memory::print(&tools, effort.crowd)?;
+    table::print(tools, &measured);
     Ok(())
 }
 

@@ -28,7 +28,8 @@ usage: cargo xtask CHORE
   test [FILTER]      install what the tests need, check everything, run all tests (or those named so)
   bases [--force] [--make-only]
                      make base images from Debian packages, and import them into the store
-  bench [--quick]    measure hoist against the bare system calls and against its peers
+  bench [run|build|images] [--quick]
+                     measure hoist against the bare system calls and against its peers
   vm [SCRIPT]        run hoist in an emulated machine with cgroup v2 alone
   licences           check licences, sources and versions of the dependencies
   sizes              report how large the source files are

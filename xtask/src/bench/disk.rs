@@ -7,17 +7,17 @@ use crate::program::{self, Result, command};
 use crate::{debian, workspace};
 
 /// How large the file may become; it is sparse.
-const SIZE: u64 = 8 << 30;
+const SIZE: u64 = 24 << 30;
 
 /// A mounted file system; unmounted and deleted when dropped.
-pub(crate) struct Disk {
+pub(super) struct Disk {
     file: PathBuf,
     mounted: PathBuf,
 }
 
 impl Disk {
     /// Makes and mounts one.
-    pub(crate) fn make() -> Result<Self> {
+    pub(super) fn make() -> Result<Self> {
         debian::ensure(&[("mkfs.ext4", "e2fsprogs")])?;
         let disk = Self {
             file: workspace::target().join("bench.ext4"),
@@ -36,7 +36,7 @@ impl Disk {
         Ok(disk)
     }
 
-    pub(crate) fn path(&self) -> &Path {
+    pub(super) fn path(&self) -> &Path {
         &self.mounted
     }
 

@@ -3,9 +3,9 @@
 use std::collections::BTreeMap;
 use std::fs;
 
-use super::rows::{remove_crowd, start_crowd};
+use super::run::{remove_crowd, start_crowd};
 use super::table::aligned;
-use super::tools::{Kind, Tools};
+use super::tools::{Kind, Tool};
 use crate::program::Result;
 
 /// What an engine's own processes are called, those inside containers not among them.
@@ -45,7 +45,7 @@ fn sizes(engine: &str) -> BTreeMap<u32, u64> {
 }
 
 /// Prints memory and processes of each engine, without containers and per container.
-pub(crate) fn print(tools: &Tools, crowd: usize) -> Result<()> {
+pub(super) fn print(tools: &[Tool], crowd: usize) -> Result<()> {
     let head = ["memory (PSS)", "without containers", "per idle container"];
     let mut lines = vec![head.map(str::to_owned).to_vec()];
     for tool in tools.iter().filter(|tool| tool.kind == Kind::Engine) {

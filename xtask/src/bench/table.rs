@@ -2,13 +2,13 @@
 
 use std::time::Duration;
 
-use super::rows::Row;
-use super::tools::Tools;
+use super::row::Row;
+use super::tools::Tool;
 
 /// A row's times, a list for each tool; empty where a tool does no such work.
-pub(crate) struct Measured {
-    pub(crate) row: &'static Row,
-    pub(crate) times: Vec<Vec<Duration>>,
+pub(super) struct Measured {
+    pub(super) row: Row,
+    pub(super) times: Vec<Vec<Duration>>,
 }
 
 impl Measured {
@@ -20,7 +20,7 @@ impl Measured {
 }
 
 /// Prints the table: medians with minima in milliseconds, and hoist against each other.
-pub(crate) fn print(tools: &Tools, measured: &[Measured]) {
+pub(super) fn print(tools: &[Tool], measured: &[Measured]) {
     let own = tools
         .iter()
         .position(|tool| tool.name == "hoist")
@@ -56,7 +56,7 @@ pub(crate) fn print(tools: &Tools, measured: &[Measured]) {
 }
 
 /// Prints lines of cells in columns.
-pub(crate) fn aligned(lines: &[Vec<String>]) {
+pub(super) fn aligned(lines: &[Vec<String>]) {
     let columns = lines.iter().map(Vec::len).max().unwrap_or_default();
     let width = |column: usize| {
         lines

@@ -1,114 +1,52 @@
-//! The rows of the benchmark: one kind of work each, for every tool that can do it.
+//! `bench run`: containers and small builds, for every tool that can do such work.
 
 use std::fmt::Write as _;
 use std::fs;
 use std::process::Stdio;
 use std::time::{Duration, Instant};
 
+use super::Effort;
+use super::row::Row;
 use super::tools::{BUILT, IMAGE, Kind, Tool};
 use crate::program::{self, Result, command};
 
-/// One kind of work.
-pub(crate) struct Row {
-    pub(crate) name: &'static str,
-    /// What hoist is to reach, for the table.
-    pub(crate) goal: &'static str,
-    /// It takes long, and is measured less often.
-    pub(crate) heavy: bool,
-    /// The time of one go, or nothing for a tool that does not do such work. What is needed before and
-    /// after is not counted. The number is the size of a crowd.
-    pub(crate) measure: fn(&Tool, usize) -> Result<Option<Duration>>,
+/// All rows, in the order of the table.
+pub(super) fn rows(effort: Effort) -> Vec<Row> {
+    let often = effort.rounds;
+    let seldom = effort.rounds.div_ceil(7);
+    let crowd = effort.crowd;
+    vec![
+        Row::new("run --rm, bridge", often, run_bridge).goal("≤ 3 × floor, ≤ docker / 18, < crun"),
+        Row::new("run --rm, no network", often, run_none).goal("≤ 2.5 × floor, ≤ docker / 20"),
+        Row::new("run -d", often, run_detached).goal("≤ docker / 15"),
+        Row::new("exec true", often, exec).goal("≤ docker / 20"),
+        Row::new("ps", often, |tool| look(tool, &["ps"])).goal("≤ docker / 12"),
+        Row::new("inspect", often, |tool| look(tool, &["inspect", KEPT])).goal("≤ docker / 12"),
+        Row::new("logs", often, |tool| look(tool, &["logs", KEPT])).goal("≤ docker / 12"),
+        Row::new("stop, willing", often, stop).goal("≤ docker / 12"),
+        Row::new("rm -f", often, remove).goal("≤ docker / 12"),
+        Row::new("many starts, 8 at a time", seldom, move |tool| {
+            start_many(tool, crowd)
+        })
+        .goal("≤ docker / 10"),
+        Row::new("build, all cached", often, build).goal("≤ docker / 20"),
+        Row::new("build, nothing cached", seldom, build_anew),
+    ]
 }
-
-/// All of them, in the order of the table.
-pub(crate) static ROWS: [Row; 12] = [
-    Row {
-        name: "run --rm, bridge",
-        goal: "≤ 3 × floor, ≤ docker / 18, < crun",
-        heavy: false,
-        measure: run_bridge,
-    },
-    Row {
-        name: "run --rm, no network",
-        goal: "≤ 2.5 × floor, ≤ docker / 20",
-        heavy: false,
-        measure: run_none,
-    },
-    Row {
-        name: "run -d",
-        goal: "≤ docker / 15",
-        heavy: false,
-        measure: run_detached,
-    },
-    Row {
-        name: "exec true",
-        goal: "≤ docker / 20",
-        heavy: false,
-        measure: exec,
-    },
-    Row {
-        name: "ps",
-        goal: "≤ docker / 12",
-        heavy: false,
-        measure: |tool, _| look(tool, &["ps"]),
-    },
-    Row {
-        name: "inspect",
-        goal: "≤ docker / 12",
-        heavy: false,
-        measure: |tool, _| look(tool, &["inspect", KEPT]),
-    },
-    Row {
-        name: "logs",
-        goal: "≤ docker / 12",
-        heavy: false,
-        measure: |tool, _| look(tool, &["logs", KEPT]),
-    },
-    Row {
-        name: "stop, willing",
-        goal: "≤ docker / 12",
-        heavy: false,
-        measure: stop,
-    },
-    Row {
-        name: "rm -f",
-        goal: "≤ docker / 12",
-        heavy: false,
-        measure: remove,
-    },
-    Row {
-        name: "many starts, 8 at a time",
-        goal: "≤ docker / 10",
-        heavy: true,
-        measure: crowd,
-    },
-    Row {
-        name: "build, all cached",
-        goal: "≤ docker / 20",
-        heavy: false,
-        measure: build,
-    },
-    Row {
-        name: "build, nothing cached",
-        goal: "",
-        heavy: true,
-        measure: build_anew,
-    },
-];
 
 /// A container that is there from one row to the next.
 const KEPT: &str = "hoist-bench-kept";
 const ONCE: &str = "hoist-bench-once";
 
-fn run_bridge(tool: &Tool, _: usize) -> Result<Option<Duration>> {
+fn run_bridge(tool: &Tool) -> Result<Option<Duration>> {
     match tool.kind {
         Kind::Floor => floor(tool, &["--network"]),
         Kind::Engine => tool.time(&["run", "--rm", IMAGE, "true"]).map(Some),
-        Kind::Runtime => Ok(None),
+        Kind::Runtime | Kind::Copier => Ok(None),
     }
 }
 
-fn run_none(tool: &Tool, _: usize) -> Result<Option<Duration>> {
+fn run_none(tool: &Tool) -> Result<Option<Duration>> {
     match tool.kind {
         Kind::Floor => floor(tool, &[]),
         Kind::Engine => tool
@@ -118,6 +56,7 @@ fn run_none(tool: &Tool, _: usize) -> Result<Option<Duration>> {
             let bundle = tool.directory.display().to_string();
             tool.time(&["run", "--bundle", &bundle, ONCE]).map(Some)
         }
+        Kind::Copier => Ok(None),
     }
 }
 
@@ -129,7 +68,7 @@ fn floor(tool: &Tool, flags: &[&str]) -> Result<Option<Duration>> {
         .map(Some)
 }
 
-fn run_detached(tool: &Tool, _: usize) -> Result<Option<Duration>> {
+fn run_detached(tool: &Tool) -> Result<Option<Duration>> {
     if tool.kind != Kind::Engine {
         return Ok(None);
     }
@@ -163,15 +102,15 @@ fn look(tool: &Tool, arguments: &[&str]) -> Result<Option<Duration>> {
             keep(tool)?;
             tool.time(arguments).map(Some)
         }
-        Kind::Runtime => Ok(None),
+        Kind::Runtime | Kind::Copier => Ok(None),
     }
 }
 
-fn exec(tool: &Tool, _: usize) -> Result<Option<Duration>> {
+fn exec(tool: &Tool) -> Result<Option<Duration>> {
     look(tool, &["exec", KEPT, "true"])
 }
 
-fn stop(tool: &Tool, _: usize) -> Result<Option<Duration>> {
+fn stop(tool: &Tool) -> Result<Option<Duration>> {
     if tool.kind != Kind::Engine {
         return Ok(None);
     }
@@ -185,7 +124,7 @@ fn stop(tool: &Tool, _: usize) -> Result<Option<Duration>> {
     Ok(Some(time))
 }
 
-fn remove(tool: &Tool, _: usize) -> Result<Option<Duration>> {
+fn remove(tool: &Tool) -> Result<Option<Duration>> {
     if tool.kind != Kind::Engine {
         return Ok(None);
     }
@@ -193,7 +132,7 @@ fn remove(tool: &Tool, _: usize) -> Result<Option<Duration>> {
     tool.time(&["rm", "-f", ONCE]).map(Some)
 }
 
-fn crowd(tool: &Tool, count: usize) -> Result<Option<Duration>> {
+fn start_many(tool: &Tool, count: usize) -> Result<Option<Duration>> {
     if tool.kind != Kind::Engine {
         return Ok(None);
     }
@@ -211,7 +150,7 @@ fn crowd_names(count: usize) -> Vec<String> {
 }
 
 /// Starts so many idle containers, eight at a time.
-pub(crate) fn start_crowd(tool: &Tool, count: usize) -> Result<()> {
+pub(super) fn start_crowd(tool: &Tool, count: usize) -> Result<()> {
     for names in crowd_names(count).chunks(8) {
         let mut starts = Vec::new();
         for name in names {
@@ -231,7 +170,7 @@ pub(crate) fn start_crowd(tool: &Tool, count: usize) -> Result<()> {
 }
 
 /// Removes them.
-pub(crate) fn remove_crowd(tool: &Tool, count: usize) -> Result<()> {
+pub(super) fn remove_crowd(tool: &Tool, count: usize) -> Result<()> {
     let names = crowd_names(count);
     let names: Vec<&str> = names.iter().map(String::as_str).collect();
     tool.run(&[&["rm", "-f"], names.as_slice()].concat())
@@ -260,7 +199,7 @@ fn context(tool: &Tool) -> Result<String> {
     Ok(directory.display().to_string())
 }
 
-fn build(tool: &Tool, _: usize) -> Result<Option<Duration>> {
+fn build(tool: &Tool) -> Result<Option<Duration>> {
     if tool.kind != Kind::Engine {
         return Ok(None);
     }
@@ -268,7 +207,7 @@ fn build(tool: &Tool, _: usize) -> Result<Option<Duration>> {
         .map(Some)
 }
 
-fn build_anew(tool: &Tool, _: usize) -> Result<Option<Duration>> {
+fn build_anew(tool: &Tool) -> Result<Option<Duration>> {
     if tool.kind != Kind::Engine {
         return Ok(None);
     }
