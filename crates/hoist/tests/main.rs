@@ -7,6 +7,7 @@
 mod article;
 mod build;
 mod build_contexts;
+mod build_hostile;
 mod build_outputs;
 mod build_reports;
 mod build_secrets;
