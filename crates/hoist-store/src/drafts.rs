@@ -184,6 +184,15 @@ impl LayerDraft {
     /// [`StoreError::Unrepresentable`] for a file that cannot be in an archive of a layer;
     /// [`StoreError::File`]. The draft is gone then.
     pub fn commit(self) -> Result<Layer> {
+        self.digest()?.commit()
+    }
+
+    /// The first half of [`commit`](Self::commit): the digest is taken, and nobody sees the layer
+    /// yet. The directory is only read meanwhile, so that others may read it at the same time.
+    ///
+    /// # Errors
+    /// As [`commit`](Self::commit).
+    pub fn digest(self) -> Result<DigestedLayer> {
         tree::remove(&self.work).map_err(StoreError::file("remove", &self.work))?;
         let mut digester = Digester::new();
         let totals =
@@ -193,17 +202,11 @@ impl LayerDraft {
                     Failure::Output(error) => StoreError::file("digest", &self.tree)(error),
                 }
             })?;
-        let diff_id = digester.finish();
-        let record = LayerRecord::fresh(&self.store, totals.size, totals.archive_size);
-        write_record(
-            &self.directory.join(LAYER_RECORD),
-            &record,
-            Durability::Volatile,
-        )?;
-        let session = self.store.session()?;
-        let hold = self.store.hold()?;
-        session.keep(&diff_id)?;
-        self.settle(&diff_id, hold)
+        Ok(DigestedLayer {
+            draft: self,
+            diff_id: digester.finish(),
+            totals,
+        })
     }
 
     /// Take the place of the layer, unless it is taken by a whole one. The session keeps the layer.
@@ -247,6 +250,35 @@ impl LayerDraft {
             tree::remove(&aside).map_err(StoreError::file("remove", &aside))?;
         }
         self.store.layer(diff_id)
+    }
+}
+
+/// A draft whose digest is known. Dropped, it leaves nothing behind, as the draft.
+#[derive(Debug)]
+pub struct DigestedLayer {
+    draft: LayerDraft,
+    diff_id: Digest,
+    totals: layer_tar::Totals,
+}
+
+impl DigestedLayer {
+    /// Make the layer, as [`LayerDraft::commit`] does.
+    ///
+    /// # Errors
+    /// [`StoreError::File`]. The draft is gone then.
+    pub fn commit(self) -> Result<Layer> {
+        let Self {
+            draft,
+            diff_id,
+            totals,
+        } = self;
+        let record = LayerRecord::fresh(&draft.store, totals.size, totals.archive_size);
+        let path = draft.directory.join(LAYER_RECORD);
+        write_record(&path, &record, Durability::Volatile)?;
+        let session = draft.store.session()?;
+        let hold = draft.store.hold()?;
+        session.keep(&diff_id)?;
+        draft.settle(&diff_id, hold)
     }
 }
 

@@ -38,7 +38,7 @@ mod xattrs;
 
 pub use blob::{BlobDraft, LayerBlob};
 pub use compress::Codec;
-pub use drafts::LayerDraft;
+pub use drafts::{DigestedLayer, LayerDraft};
 pub use error::{Force, Result, StoreError};
 pub use garbage::{Freed, Sweep};
 pub use image::{ImageSummary, StoredImage};

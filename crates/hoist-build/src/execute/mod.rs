@@ -138,20 +138,31 @@ impl Worker<'_> {
 
     /// The layer is complete: give it to the store. Nothing is kept of one that is empty.
     fn commit(&self, index: usize, making: Making, parts: Parts) -> Result<Record, BuildError> {
-        let allowed = self.timed(index, "scan", || self.trust.check(making.layer.path()))?;
-        let is_empty =
-            is_empty(making.layer.path())? && root_of(making.layer.path())? == making.root;
+        let path = making.layer.path().to_owned();
+        let is_empty = is_empty(&path)? && root_of(&path)? == making.root;
         let created = Timestamp::from(SystemTime::now());
         if is_empty {
             return Ok(Record {
                 created,
                 layer: None,
                 size: 0,
-                allowed,
+                allowed: Vec::new(),
                 parts,
             });
         }
-        let layer = self.timed(index, "commit", || making.layer.commit())?;
+        // Both read every file, and neither waits for the other.
+        let (allowed, digested) = std::thread::scope(|threads| {
+            let scan = || self.timed(index, "scan", || self.trust.check(&path));
+            let scan = threads.spawn(scan);
+            let digested = self.timed(index, "digest", || making.layer.digest());
+            let allowed = scan.join();
+            (
+                allowed.unwrap_or_else(|panic| std::panic::resume_unwind(panic)),
+                digested,
+            )
+        });
+        let allowed = allowed?;
+        let layer = digested?.commit()?;
         Ok(Record {
             created,
             layer: Some(layer.diff_id),
