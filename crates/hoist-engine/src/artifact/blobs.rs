@@ -140,14 +140,19 @@ impl Engine {
     /// Put blobs into an artifact, several at the same time. `told` hears of each that is there.
     ///
     /// # Errors
-    /// The first failure; what has not begun then does not begin.
+    /// The first failure; what has not begun then does not begin, and neither does it once
+    /// `cancelled` is set.
     pub fn put_blobs(
         &self,
         artifact: &dyn Artifact,
         blobs: &[Outgoing<'_>],
+        cancelled: &AtomicBool,
         told: &(dyn Fn(&Descriptor, Placed) + Sync),
     ) -> Result<(), EngineError> {
         parallel::for_each(blobs, &|outgoing, stop| {
+            if cancelled.load(Ordering::Relaxed) {
+                return Err(EngineError::Cancelled);
+            }
             let mut open = || {
                 if stop.load(Ordering::Relaxed) {
                     return Err(io::Error::other("another blob could not be sent"));
@@ -158,5 +163,36 @@ impl Engine {
             told(&outgoing.blob, placed);
             Ok(())
         })
+    }
+
+    /// The same for blobs that may as well be left out: those that could not be put are returned,
+    /// with why.
+    ///
+    /// # Errors
+    /// [`EngineError::Cancelled`].
+    pub fn offer_blobs(
+        &self,
+        artifact: &dyn Artifact,
+        blobs: &[Outgoing<'_>],
+        cancelled: &AtomicBool,
+        told: &(dyn Fn(&Descriptor, Placed) + Sync),
+    ) -> Result<Vec<(Digest, EngineError)>, EngineError> {
+        let failures = Mutex::new(Vec::new());
+        parallel::for_each(blobs, &|outgoing, _| {
+            let one = std::slice::from_ref(outgoing);
+            match self.put_blobs(artifact, one, cancelled, told) {
+                Err(EngineError::Cancelled) => Err(EngineError::Cancelled),
+                Err(_) if cancelled.load(Ordering::Relaxed) => Err(EngineError::Cancelled),
+                Err(error) => {
+                    let mut failures = failures.lock().unwrap_or_else(PoisonError::into_inner);
+                    failures.push((outgoing.blob.digest, error));
+                    Ok(())
+                }
+                Ok(()) => Ok(()),
+            }
+        })?;
+        Ok(failures
+            .into_inner()
+            .unwrap_or_else(PoisonError::into_inner))
     }
 }
