@@ -64,7 +64,7 @@ impl Engine {
         events(&ImageEvent::Pulling(reference.clone()));
         let config = registry.config(reference, &resolved.manifest.config)?;
         let layers = wanted(reference, &resolved.manifest, &config)?;
-        self.fits(request, &config)?;
+        fits(request, &config)?;
         for layer in &layers {
             tell(events, layer, LayerState::Waiting);
         }
@@ -76,6 +76,19 @@ impl Engine {
             self.fetch_layer(&origin, layer, &told, &is_stopped)
         })?;
         self.record_pulled(reference, &resolved, &config)
+    }
+
+    /// The configuration of an image, byte for byte, and nothing else of it.
+    ///
+    /// # Errors
+    /// As [`pull`](Self::pull).
+    pub fn describe(registry: &Registry, request: &PullRequest) -> Result<Vec<u8>, EngineError> {
+        let host = Platform::host();
+        let platform = request.platform.as_ref().unwrap_or(&host);
+        let resolved = registry.resolve(&request.reference, platform)?;
+        let config = registry.config(&request.reference, &resolved.manifest.config)?;
+        fits(request, &config)?;
+        Ok(config)
     }
 
     /// The image, when the registry still means the same by its name and everything of it is here.
@@ -111,25 +124,6 @@ impl Engine {
         }))
     }
 
-    /// Whether the image runs on the platform that was asked for by name.
-    #[expect(clippy::unused_self, reason = "reads as a step of the pull")]
-    fn fits(&self, request: &PullRequest, config: &[u8]) -> Result<(), EngineError> {
-        let Some(wanted) = &request.platform else {
-            return Ok(());
-        };
-        let found = parse(&request.reference, config)?.platform;
-        if found.os == wanted.os && found.architecture == wanted.architecture {
-            return Ok(());
-        }
-        let name = request.reference.familiar();
-        Err(EngineError::Unsupported {
-            message: format!(
-                "image with reference {name} was found but its platform ({found}) does not match the specified platform ({wanted})"
-            ),
-            hint: Some(format!("leave out --platform, or say --platform {found}")),
-        })
-    }
-
     fn record_pulled(
         &self,
         reference: &Reference,
@@ -148,6 +142,24 @@ impl Engine {
             is_new: before != Some(id),
         })
     }
+}
+
+/// Whether the image runs on the platform that was asked for by name.
+fn fits(request: &PullRequest, config: &[u8]) -> Result<(), EngineError> {
+    let Some(wanted) = &request.platform else {
+        return Ok(());
+    };
+    let found = parse(&request.reference, config)?.platform;
+    if found.os == wanted.os && found.architecture == wanted.architecture {
+        return Ok(());
+    }
+    let name = request.reference.familiar();
+    Err(EngineError::Unsupported {
+        message: format!(
+            "image with reference {name} was found but its platform ({found}) does not match the specified platform ({wanted})"
+        ),
+        hint: Some(format!("leave out --platform, or say --platform {found}")),
+    })
 }
 
 fn tell(events: Events<'_>, layer: &Wanted<'_>, state: LayerState) {
