@@ -5,10 +5,7 @@ use std::{
     collections::BTreeMap,
     io,
     path::{Path, PathBuf},
-    sync::{
-        Arc,
-        atomic::{AtomicBool, AtomicUsize, Ordering},
-    },
+    sync::{Arc, Mutex, atomic::AtomicBool},
     time::Instant,
 };
 
@@ -29,13 +26,15 @@ use crate::{
     emulation,
     error::BuildError,
     excerpt::Listing,
-    execute::{Trust, Worker, as_copy},
+    exchange::elsewhere::Elsewhere,
+    execute::{StageResult, Told, Trust, Worker, as_copy},
     explain::Trail,
     export::export,
     plan::{Action, Inputs, MountSource, Plan, plan},
-    request::{BuildRequest, Built, Fetch},
+    request::{BuildRequest, Built},
     schedule::{self, Permits},
     sources::{Place, Source, gather},
+    task::Tasks,
 };
 
 /// Build an image. `events` is told what happens as it happens, from several threads; once
@@ -56,7 +55,9 @@ pub fn build(
     let started = Instant::now();
     let (listing, dockerfile, path) = read_dockerfile(request)?;
     let dockerfile = dockerfile?;
-    let plan = make_plan(engine, request, &dockerfile, &listing)?;
+    let tasks = Tasks::new(events);
+    let elsewhere = Elsewhere::open(engine, request, &tasks, cancelled)?;
+    let plan = make_plan(engine, request, &dockerfile, (&listing, &elsewhere))?;
     let remembered = engine.settings().root.join(CONTEXTS);
     let reading = Instant::now();
     let contexts = Contexts::open(request, &plan, path.as_deref(), &remembered)?;
@@ -74,7 +75,8 @@ pub fn build(
     if !prepared.is_empty() {
         events(scanned(&prepared));
     }
-    let cache = Cache::open(engine, !request.no_cache, &request.allowed_secrets);
+    let allowed = &request.allowed_secrets;
+    let cache = Cache::open(engine, !request.no_cache, allowed, &elsewhere);
     let trail = Trail::new(
         &contexts.main.label,
         path.as_deref().unwrap_or(Path::new("-")),
@@ -90,13 +92,14 @@ pub fn build(
         permits: Permits::default(),
         platform: request.platform.clone().unwrap_or_else(Platform::host),
         events,
+        tasks: &tasks,
+        elsewhere: &elsewhere,
         prepared,
         trust: Trust::of(request),
-        cached: AtomicUsize::new(0),
+        told: Told::default(),
+        ran: Mutex::default(),
     };
-    let result = schedule::run(plan.stages.len(), cancelled, &|position, board, stop| {
-        worker.stage(position, board, stop)
-    });
+    let result = run_stages(&worker, cancelled);
     trail.save(&cache);
     checks.image(
         engine,
@@ -105,11 +108,9 @@ pub fn build(
         events,
     );
     let result = result?;
-    let cached = worker.cached.load(Ordering::Relaxed);
     let mut built = export(&worker, request, &result)?;
-    built.cached = cached;
+    built.cached = worker.cached();
     built.warnings = checks.into_warnings();
-    collect_sometimes(engine);
     events(BuildEvent::Finished {
         image: built.id,
         names: request
@@ -119,7 +120,28 @@ pub fn build(
             .collect(),
         duration: started.elapsed(),
     });
+    worker.send_caches(&request.cache_to, &result, cancelled)?;
+    collect_sometimes(engine);
     Ok(built)
+}
+
+/// Do all stages, and have the layers of the image here. What was thought to be cached is done again
+/// when its layer turns out not to be had, as often as that happens: each time there are fewer.
+fn run_stages(worker: &Worker<'_>, cancelled: &AtomicBool) -> Result<Arc<StageResult>, BuildError> {
+    loop {
+        let count = worker.plan.stages.len();
+        let result = schedule::run(count, cancelled, &|position, board, stop| {
+            worker.stage(position, board, stop)
+        });
+        let result = result.and_then(|result| {
+            worker.need(&result.layers)?;
+            Ok(result)
+        });
+        match result {
+            Err(BuildError::CacheLost) => worker.cache.forget_lost(),
+            result => return result,
+        }
+    }
 }
 
 /// A Dockerfile that was read: its text, what the parser made of it, and where it lies when it is
@@ -220,7 +242,7 @@ fn make_plan(
     engine: &Engine,
     request: &BuildRequest,
     dockerfile: &Dockerfile,
-    listing: &Listing,
+    (listing, elsewhere): (&Listing, &Elsewhere<'_>),
 ) -> Result<Plan, BuildError> {
     let build_args = stage_arguments(request);
     let host = Platform::host();
@@ -237,7 +259,7 @@ fn make_plan(
         if let Some(image) = known.borrow().get(name) {
             return Ok(Arc::clone(image));
         }
-        let image = Arc::new(find_image(engine, name, request.fetch.as_ref())?);
+        let image = Arc::new(find_image(engine, name, request, elsewhere)?);
         known
             .borrow_mut()
             .insert(name.to_owned(), Arc::clone(&image));
@@ -263,15 +285,23 @@ fn make_plan(
 fn find_image(
     engine: &Engine,
     name: &str,
-    fetch: Option<&Fetch>,
+    request: &BuildRequest,
+    elsewhere: &Elsewhere<'_>,
 ) -> Result<StoredImage, BuildError> {
     let store = engine.store();
     let found = store.resolve(name);
     let is_missing = matches!(found, Err(StoreError::NoSuchImage(_)));
+    let fetch = request.fetch.as_ref();
     let fetch = fetch.filter(|fetch| fetch.always || is_missing);
     let (Some(fetch), Ok(reference)) = (fetch, Reference::parse(name)) else {
         return stored(engine, name);
     };
+    // Where looking fails, the pull says why.
+    if !request.no_cache
+        && let Ok(Some(image)) = elsewhere.describe(&reference)
+    {
+        return Ok(image);
+    }
     match (fetch.image)(&reference) {
         Ok(()) => stored(engine, name),
         Err(EngineError::Cancelled) => Err(EngineError::Cancelled.into()),

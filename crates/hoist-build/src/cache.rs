@@ -28,7 +28,7 @@ use hoist_sys::{
 use rustix::fs::{AtFlags, CWD, Timespec, Timestamps, UTIME_NOW, utimensat};
 use serde::{Deserialize, Serialize};
 
-use crate::{error::BuildError, key::Parts};
+use crate::{error::BuildError, exchange::elsewhere::Elsewhere, key::Parts};
 
 /// The directory of the records, below the root.
 const DIRECTORY: &str = "cache/build-v1";
@@ -59,7 +59,6 @@ pub(crate) struct Record {
 }
 
 /// The records of a store, and the results of the build that is running.
-#[derive(Debug)]
 pub(crate) struct Cache<'a> {
     directory: PathBuf,
     store: &'a Store,
@@ -67,6 +66,8 @@ pub(crate) struct Cache<'a> {
     use_earlier: bool,
     /// What of `allowed` in records this build allows, too.
     allowed: &'a [PathBuf],
+    /// Where what is not here may be had.
+    elsewhere: &'a Elsewhere<'a>,
     state: Mutex<State>,
     freed: Condvar,
 }
@@ -74,6 +75,8 @@ pub(crate) struct Cache<'a> {
 #[derive(Debug, Default)]
 struct State {
     done: BTreeMap<Digest, Record>,
+    /// Keys whose result is that of this build alone.
+    unsound: BTreeSet<Digest>,
     busy: BTreeSet<Digest>,
 }
 
@@ -87,7 +90,6 @@ pub(crate) enum Earlier {
 }
 
 /// What [`Cache::find`] says.
-#[derive(Debug)]
 pub(crate) enum Found<'a> {
     /// The step has been done, by an earlier build or beside this stage.
     Done(Record),
@@ -96,7 +98,6 @@ pub(crate) enum Found<'a> {
 }
 
 /// The right, and the duty, to do a step. Dropped without [`Claim::done`], the next may try.
-#[derive(Debug)]
 pub(crate) struct Claim<'a> {
     cache: &'a Cache<'a>,
     key: Digest,
@@ -104,12 +105,18 @@ pub(crate) struct Claim<'a> {
 
 impl<'a> Cache<'a> {
     /// The records of `engine`'s root.
-    pub(crate) fn open(engine: &'a Engine, use_earlier: bool, allowed: &'a [PathBuf]) -> Self {
+    pub(crate) fn open(
+        engine: &'a Engine,
+        use_earlier: bool,
+        allowed: &'a [PathBuf],
+        elsewhere: &'a Elsewhere<'a>,
+    ) -> Self {
         Self {
             directory: directory(engine),
             store: engine.store(),
             use_earlier,
             allowed,
+            elsewhere,
             state: Mutex::default(),
             freed: Condvar::new(),
         }
@@ -153,27 +160,120 @@ impl<'a> Cache<'a> {
         if !self.use_earlier {
             return None;
         }
-        let record = self.read(key)?;
-        let is_allowed = |path: &PathBuf| self.allowed.iter().any(|known| path.starts_with(known));
-        if !record.allowed.iter().all(is_allowed) {
+        if let Some(record) = self.read_own(key).filter(|record| self.is_allowed(record))
+            && self.keep(&record)
+        {
+            used(&self.path(key, "json"));
+            return Some(record);
+        }
+        self.imported(key)
+    }
+
+    /// The result that `key` has in an imported cache. Its layer comes when something needs it, and
+    /// its record becomes one of this machine's with it.
+    fn imported(&self, key: Digest) -> Option<Record> {
+        let exported = self.elsewhere.record(key)?;
+        let record = &exported.record;
+        if !self.is_allowed(record) {
             return None;
         }
-        if let Some(layer) = record.layer {
-            self.store.keep_layer(&layer).ok()?;
+        if self.keep(record) {
+            return Some(self.adopt(key, record.clone()));
         }
-        used(&self.path(key, "json"));
-        Some(record)
+        let layer = record.layer?;
+        self.elsewhere.expect(layer).then(|| record.clone())
+    }
+
+    /// An imported record whose layer is here becomes one of this machine's.
+    fn adopt(&self, key: Digest, mut record: Record) -> Record {
+        if let Some(layer) = record.layer
+            && let Ok(layer) = self.store.layer(&layer)
+        {
+            record.size = layer.size;
+        }
+        self.write(&record);
+        let imported = self.elsewhere.record(key);
+        if let Some(files) = imported.and_then(|exported| exported.files.as_ref()) {
+            self.write_files(key, files);
+        }
+        record
+    }
+
+    /// These layers of imported records are here now.
+    pub(crate) fn arrived(&self, layers: &[Digest]) {
+        let mut state = self.state();
+        for (key, record) in &mut state.done {
+            if record.layer.is_some_and(|layer| layers.contains(&layer))
+                && self.elsewhere.record(*key).is_some()
+            {
+                *record = self.adopt(*key, record.clone());
+            }
+        }
+    }
+
+    /// Forget what this build has found of layers that are not to be had.
+    pub(crate) fn forget_lost(&self) {
+        let is_lost = |layer| self.elsewhere.is_lost(layer);
+        let mut state = self.state();
+        state
+            .done
+            .retain(|_, record| !record.layer.is_some_and(is_lost) || self.has_layer(record));
+    }
+
+    /// What this build has done and found, in the order of the keys.
+    pub(crate) fn results(&self) -> Vec<Record> {
+        let state = self.state();
+        let done = state.done.iter();
+        done.filter(|(key, _)| !state.unsound.contains(key))
+            .map(|(_, record)| record.clone())
+            .collect()
+    }
+
+    /// True when the build allows the secrets that the layer of `record` is known to hold.
+    fn is_allowed(&self, record: &Record) -> bool {
+        let is_known = |path: &PathBuf| self.allowed.iter().any(|known| path.starts_with(known));
+        record.allowed.iter().all(is_known)
+    }
+
+    /// Keep the layer of `record` from being swept; false when it is not here.
+    fn keep(&self, record: &Record) -> bool {
+        record
+            .layer
+            .is_none_or(|layer| self.store.keep_layer(&layer).is_ok())
+    }
+
+    /// Where what is not here may be had.
+    pub(crate) const fn elsewhere(&self) -> &'a Elsewhere<'a> {
+        self.elsewhere
     }
 
     /// The record of `key`, whether its layer is there or not.
     pub(crate) fn read(&self, key: Digest) -> Option<Record> {
+        let imported = || Some(self.elsewhere.record(key)?.record.clone());
+        self.read_own(key).or_else(imported)
+    }
+
+    fn read_own(&self, key: Digest) -> Option<Record> {
         let bytes = atomic::read(&self.path(key, "json")).ok()?;
         let record: Record = serde_json::from_slice(&bytes).ok()?;
         (record.parts.key() == key).then_some(record)
     }
 
+    /// Why the layer of `record` is not here, when it is not.
+    pub(crate) fn why_gone(&self, record: &Record) -> Option<&'static str> {
+        if self.has_layer(record) {
+            return None;
+        }
+        Some(match record.layer {
+            Some(layer) if self.elsewhere.is_lost(layer) => {
+                "the imported cache does not have its layer"
+            }
+            _ => "its layer is no longer in the store",
+        })
+    }
+
     /// True when the layer of `record` is still in the store.
-    pub(crate) fn has_layer(&self, record: &Record) -> bool {
+    fn has_layer(&self, record: &Record) -> bool {
         record
             .layer
             .is_none_or(|layer| self.store.has_layer(&layer).unwrap_or(false))
@@ -194,8 +294,9 @@ impl<'a> Cache<'a> {
 
     /// The text beside the record of `key`.
     pub(crate) fn read_files(&self, key: Digest) -> Option<String> {
-        let bytes = atomic::read(&self.path(key, "files")).ok()?;
-        String::from_utf8(bytes).ok()
+        let own = atomic::read(&self.path(key, "files")).ok();
+        own.and_then(|bytes| String::from_utf8(bytes).ok())
+            .or_else(|| self.elsewhere.record(key)?.files.clone())
     }
 
     /// Where the trail `name` lies.
@@ -226,8 +327,14 @@ impl Claim<'_> {
         self.settle(record)
     }
 
-    /// The step is done, for this build only.
-    pub(crate) fn settle(self, record: Record) -> Record {
+    /// The step is done, but the result is not what the key says: it serves this build only.
+    pub(crate) fn done_for_now(self, record: Record) -> Record {
+        self.cache.state().unsound.insert(self.key);
+        self.settle(record)
+    }
+
+    /// The result is known: hand it to whoever waits.
+    fn settle(self, record: Record) -> Record {
         self.cache.state().done.insert(self.key, record.clone());
         record
     }

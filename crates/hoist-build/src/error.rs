@@ -197,6 +197,18 @@ pub enum BuildError {
         /// Why not.
         source: io::Error,
     },
+    /// A layer of an imported cache is not to be had: the steps that made it are to be done again. No
+    /// build ends with it.
+    #[error("a layer of the imported cache is not to be had")]
+    CacheLost,
+    /// The cache of the build could not be written where `--cache-to` wants it.
+    #[error("cannot export the cache to {target}")]
+    CacheExport {
+        /// The directory, or the name in a registry.
+        target: String,
+        /// Why not.
+        source: Box<Self>,
+    },
     /// The user interrupted the build.
     #[error("build cancelled")]
     Cancelled,
@@ -228,7 +240,7 @@ impl BuildError {
     /// its lines keeps them, and an interruption is about no line.
     pub(crate) fn at(self, excerpt: impl FnOnce() -> String) -> Self {
         match self {
-            Self::At { .. } | Self::Language { .. } | Self::Cancelled => self,
+            Self::At { .. } | Self::Language { .. } | Self::Cancelled | Self::CacheLost => self,
             error => Self::At {
                 excerpt: excerpt(),
                 error: Box::new(error),
@@ -271,6 +283,7 @@ impl Describe for BuildError {
     fn kind(&self) -> Kind {
         match self {
             Self::At { error, .. } => error.kind(),
+            Self::CacheExport { source, .. } => source.kind(),
             Self::Io { source, .. } | Self::Context { source, .. } => kind_of(source),
             Self::Dockerfile { .. } | Self::BaseImage { .. } | Self::MissingSource { .. } => {
                 Kind::NotFound
@@ -285,7 +298,7 @@ impl Describe for BuildError {
             | Self::SecretInLayer { .. }
             | Self::Archive { .. } => Kind::Invalid,
             Self::Unsupported { .. } | Self::Platform { .. } => Kind::Unsupported,
-            Self::Vanished { .. } | Self::Agent { .. } => Kind::Unavailable,
+            Self::Vanished { .. } | Self::Agent { .. } | Self::CacheLost => Kind::Unavailable,
             Self::Step { code, .. } => {
                 Kind::ContainerCommand(u8::try_from(*code).unwrap_or(u8::MAX))
             }
@@ -298,6 +311,7 @@ impl Describe for BuildError {
     fn hints(&self) -> Vec<String> {
         match self {
             Self::At { error, .. } => error.hints(),
+            Self::CacheExport { source, .. } => export_hints(source),
             Self::Io { source, path, .. } => io_hints(source, path),
             Self::Context { source, path } => context_hints(source, path),
             Self::Dockerfile { similar, path, .. } => dockerfile_hints(similar, path),
@@ -390,6 +404,15 @@ fn base_image_hints(similar: &[String], reference: &str) -> Vec<String> {
             "without a registry, make it with hoist import FILE {reference}, or hoist build -t {reference}"
         ));
     }
+    hints
+}
+
+fn export_hints(source: &BuildError) -> Vec<String> {
+    let mut hints = source.hints();
+    hints.push(
+        "the image is built; with ignore-error=true in --cache-to, this would be a warning"
+            .to_owned(),
+    );
     hints
 }
 

@@ -13,20 +13,27 @@ use std::{
 use hoist_core::Digest;
 use serde::{Deserialize, Serialize};
 
-use crate::{cache::Cache, key::Parts, sources::Source, tree::below};
+use crate::{cache::Cache, key::Parts, sources::Source, task::printable, tree::below};
 
 /// The most names that a reason lists.
 const MOST: usize = 3;
 
 /// Where a step stands: stage number and position in it.
-type Position = (usize, usize);
+pub(crate) type Position = (usize, usize);
 
 /// One step of an earlier build.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-struct Mark {
+pub(crate) struct Mark {
     stage: usize,
     position: usize,
-    key: Digest,
+    pub(crate) key: Digest,
+}
+
+impl Mark {
+    /// Where the step stands.
+    pub(crate) const fn position(&self) -> Position {
+        (self.stage, self.position)
+    }
 }
 
 /// The keys of the steps of the last build of a Dockerfile, and of this one.
@@ -80,42 +87,53 @@ impl Trail {
         let record = cache.read(key)?;
         let same = record.parts.key() == parts.key();
         if same {
-            let lost = !cache.has_layer(&record);
-            return lost.then(|| "its layer is no longer in the store".to_owned());
+            return cache.why_gone(&record).map(str::to_owned);
         }
         let files = || cache.read_files(key).unwrap_or_default();
-        difference(&record.parts, parts, &files, sources)
+        let text = difference(&record.parts, parts, &files, sources)?;
+        // An imported record may say anything.
+        Some(printable(&text))
     }
 
     /// Leave the trail for the next build, when a step of this one had to run.
     pub(crate) fn save(&self, cache: &Cache<'_>) {
         let state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
-        if !state.changed {
+        if !state.changed && cache.elsewhere().is_empty() {
             return;
         }
         let mut all = state.earlier.clone().unwrap_or_default();
         all.extend(&state.now);
-        let marks: Vec<Mark> = all
-            .into_iter()
-            .map(|((stage, position), key)| Mark {
-                stage,
-                position,
-                key,
-            })
-            .collect();
-        if let Ok(bytes) = serde_json::to_vec(&marks) {
+        if let Ok(bytes) = serde_json::to_vec(&marks(&all)) {
             cache.put(&cache.trail(&self.name), &bytes);
         }
     }
+
+    /// The steps of this build.
+    pub(crate) fn marks(&self) -> Vec<Mark> {
+        let state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        marks(&state.now)
+    }
+}
+
+fn marks(keys: &BTreeMap<Position, Digest>) -> Vec<Mark> {
+    let mark = |(&(stage, position), &key)| Mark {
+        stage,
+        position,
+        key,
+    };
+    keys.iter().map(mark).collect()
 }
 
 fn read(cache: &Cache<'_>, name: &str) -> BTreeMap<Position, Digest> {
     let bytes = hoist_sys::atomic::read(&cache.trail(name)).unwrap_or_default();
     let marks: Vec<Mark> = serde_json::from_slice(&bytes).unwrap_or_default();
-    marks
-        .into_iter()
-        .map(|mark| ((mark.stage, mark.position), mark.key))
-        .collect()
+    let mut earlier = cache.elsewhere().trail();
+    // What this machine did itself is nearer, as long as it is still known.
+    let is_known = |key| earlier.is_empty() || cache.read(key).is_some();
+    let own = marks.into_iter().filter(|mark| is_known(mark.key));
+    let own: Vec<_> = own.map(|mark| (mark.position(), mark.key)).collect();
+    earlier.extend(own);
+    earlier
 }
 
 /// The first difference that explains most: the instruction itself, then what it reads, then what

@@ -1,6 +1,7 @@
 //! The image: configuration, history, layers, names.
 
 use hoist_core::{
+    Digest,
     event::BuildEvent,
     image::{Image, RootFs},
     time::Timestamp,
@@ -8,6 +9,7 @@ use hoist_core::{
 
 use crate::{
     error::BuildError,
+    exchange::{CacheExport, CacheTarget, send::ImageWithCache},
     execute::{StageResult, Worker},
     history,
     request::{BuildRequest, Built, BuiltLayer},
@@ -25,7 +27,7 @@ pub(crate) fn export(
     });
     let image = image(worker, request, result);
     let store = worker.engine.store();
-    let id = store.put_image(&image)?;
+    let id = put(worker, request, result, &image)?;
     if !worker.has_only_found() || store.references(&id)?.is_empty() {
         store.sync()?;
     }
@@ -35,13 +37,14 @@ pub(crate) fn export(
     let made = result.lines.iter().filter(|line| line.has_layer);
     let base = std::iter::repeat_n(None, result.base_layers);
     let instructions = base.chain(made.map(|line| Some(line.text.clone())));
-    let layers = result.layers.iter().zip(&result.sizes).zip(instructions);
+    let sizes = sizes(worker, result)?;
+    let layers = result.layers.iter().zip(sizes).zip(instructions);
     Ok(Built {
         id,
         layers: layers
             .map(|((diff_id, size), instruction)| BuiltLayer {
                 diff_id: *diff_id,
-                size: *size,
+                size,
                 instruction,
             })
             .collect(),
@@ -49,6 +52,39 @@ pub(crate) fn export(
         cached: 0,
         warnings: Vec::new(),
     })
+}
+
+/// Write the configuration of the image; with its cache where that is asked for.
+fn put(
+    worker: &Worker<'_>,
+    request: &BuildRequest,
+    result: &StageResult,
+    image: &Image,
+) -> Result<Digest, BuildError> {
+    let store = worker.engine.store();
+    let is_inline = |export: &CacheExport| matches!(export.to, CacheTarget::Inline);
+    if !request.cache_to.iter().any(is_inline) {
+        return Ok(store.put_image(image)?);
+    }
+    let cache = worker.inline_document(result);
+    let bytes = serde_json::to_vec(&ImageWithCache { image, cache });
+    let bytes = bytes.map_err(|error| BuildError::Io {
+        action: "write",
+        path: "the configuration of the image".into(),
+        source: error.into(),
+    })?;
+    Ok(store.put_config(&bytes)?)
+}
+
+/// Bytes in each layer. What came from elsewhere may have told any number.
+fn sizes(worker: &Worker<'_>, result: &StageResult) -> Result<Vec<u64>, BuildError> {
+    if !worker.elsewhere.has_fetched() {
+        return Ok(result.sizes.clone());
+    }
+    let store = worker.engine.store();
+    let layers = result.layers.iter();
+    let sizes = layers.map(|layer| Ok(store.layer(layer)?.size));
+    sizes.collect()
 }
 
 fn image(worker: &Worker<'_>, request: &BuildRequest, result: &StageResult) -> Image {

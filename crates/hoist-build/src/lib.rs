@@ -7,7 +7,8 @@
 //! The way of a build: text → `plan` (pure data; everything that can be refused is refused here)
 //! → `sources` (what the context holds, with digests) → `schedule` (stages side by side) →
 //! `execute` (each step: key, cache, work, layer) → `export`. A cache key (`key`, `parts`) is a
-//! record of named parts, so that `explain` can say which of them changed.
+//! record of named parts, so that `explain` can say which of them changed; `exchange` carries records and layers
+//! to other machines and back.
 //!
 //! [`check`](mod@check) says what is better written otherwise, with a build or without one.
 //!
@@ -24,6 +25,7 @@ mod context;
 mod emulation;
 mod error;
 mod excerpt;
+mod exchange;
 mod execute;
 mod explain;
 mod export;
@@ -39,6 +41,7 @@ mod schedule;
 mod secret;
 mod size;
 mod sources;
+mod task;
 mod tree;
 
 pub use build::build;
@@ -46,10 +49,11 @@ pub use cache::{Prune, cached_layers, prune_cache};
 pub use collect::{CacheEntry, CacheKind, CachePolicy, CacheScope, cache_entries, collect_cache};
 pub use context::archive::{UnpackedContext, is_archive, unpack_context};
 pub use error::BuildError;
+pub use exchange::{CacheExport, CacheMode, CacheMounts, CacheTarget};
 pub use import::import;
 pub use output::{ImageArchive, write_directory, write_files, write_image_archive};
 pub use request::{
-    BuildRequest, Built, BuiltLayer, Fetch, FetchImage, ImportRequest, NamedContext,
+    BuildRequest, Built, BuiltLayer, DescribeImage, Fetch, FetchImage, ImportRequest, NamedContext,
 };
 pub use secret::{MAX_SECRET_BYTES, Secret, SshAgent};
 pub use size::{Growth, SizeReport, Waste, size_report};

@@ -3,9 +3,12 @@
 use std::{collections::BTreeMap, fmt, path::PathBuf, sync::Arc};
 
 use hoist_core::{Digest, Platform, Reference, event::Warning};
-use hoist_engine::{EngineError, request::NetworkMode, step::Surroundings};
+use hoist_engine::{EngineError, artifact::Artifact, request::NetworkMode, step::Surroundings};
 
-use crate::secret::{Secret, SshAgent};
+use crate::{
+    exchange::CacheExport,
+    secret::{Secret, SshAgent},
+};
 
 /// A build: the flags of `hoist build`.
 #[derive(Debug, Clone, Default)]
@@ -29,6 +32,10 @@ pub struct BuildRequest {
     pub target: Option<String>,
     /// Labels that are added to the image.
     pub labels: BTreeMap<String, String>,
+    /// Caches of builds elsewhere (`--cache-from`); the first that has a step counts.
+    pub cache_from: Vec<Arc<dyn Artifact>>,
+    /// Where the cache of this build goes (`--cache-to`).
+    pub cache_to: Vec<CacheExport>,
     /// Do not use what earlier builds have left in the cache.
     pub no_cache: bool,
     /// The same for stages of these names (`--no-cache-filter`).
@@ -57,10 +64,15 @@ pub struct Fetch {
     pub always: bool,
     /// Bring one into the store.
     pub image: FetchImage,
+    /// Only look at one: with a cache from elsewhere its layers may turn out not to be needed.
+    pub describe: Option<DescribeImage>,
 }
 
 /// Brings an image into the store.
 pub type FetchImage = Arc<dyn Fn(&Reference) -> Result<(), EngineError> + Send + Sync>;
+
+/// Tells the configuration of an image, byte for byte, and fetches nothing else.
+pub type DescribeImage = Arc<dyn Fn(&Reference) -> Result<Vec<u8>, EngineError> + Send + Sync>;
 
 impl fmt::Debug for Fetch {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

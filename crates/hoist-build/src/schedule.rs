@@ -24,9 +24,14 @@ pub(crate) struct Board<T> {
     changed: Condvar,
 }
 
-/// The stage has failed; why is told elsewhere.
+/// The stage has no result; why is told elsewhere.
 #[derive(Debug, Clone, Copy)]
-struct Failed;
+enum Failed {
+    /// The build ends.
+    Stopped,
+    /// It is to be done again, when the others have come to their end.
+    Again,
+}
 
 impl<T> Board<T> {
     /// A board for `count` stages.
@@ -52,7 +57,8 @@ impl<T> Board<T> {
         loop {
             match &results[position] {
                 Some(Ok(result)) => return Ok(Arc::clone(result)),
-                Some(Err(Failed)) => return Err(BuildError::Cancelled),
+                Some(Err(Failed::Stopped)) => return Err(BuildError::Cancelled),
+                Some(Err(Failed::Again)) => return Err(BuildError::CacheLost),
                 None if stop.load(Ordering::Relaxed) => return Err(BuildError::Cancelled),
                 None => {}
             }
@@ -75,7 +81,8 @@ impl<T> Board<T> {
 }
 
 /// Do `stage` for every position below `count` and give the result of the last one. The first
-/// failure stops all; it is the one that is told.
+/// failure stops all; it is the one that is told. A stage that lost a layer of a cache stops only
+/// those that wait for it: what the others do will be found the next time.
 pub(crate) fn run<T: Send + Sync>(
     count: usize,
     cancelled: &AtomicBool,
@@ -98,13 +105,18 @@ pub(crate) fn run<T: Send + Sync>(
                 match result {
                     Ok(result) => board.post(position, Ok(Arc::new(result))),
                     Err(error) => {
+                        let is_lost = matches!(error, BuildError::CacheLost);
                         let mut first = first_error.lock().unwrap_or_else(PoisonError::into_inner);
-                        if first.is_none() || matches!(*first, Some(BuildError::Cancelled)) {
+                        if first.as_ref().is_none_or(|first| outranks(&error, first)) {
                             *first = Some(error);
                         }
                         drop(first);
-                        stop.store(true, Ordering::Relaxed);
-                        board.post(position, Err(Failed));
+                        if is_lost {
+                            board.post(position, Err(Failed::Again));
+                        } else {
+                            stop.store(true, Ordering::Relaxed);
+                            board.post(position, Err(Failed::Stopped));
+                        }
                     }
                 }
             });
@@ -120,6 +132,15 @@ pub(crate) fn run<T: Send + Sync>(
     }
 }
 
+/// Whether `error` is what is told, although `first` came before it.
+fn outranks(error: &BuildError, first: &BuildError) -> bool {
+    match first {
+        BuildError::CacheLost => !matches!(error, BuildError::CacheLost),
+        BuildError::Cancelled => !matches!(error, BuildError::Cancelled | BuildError::CacheLost),
+        _ => false,
+    }
+}
+
 struct Fallen<'a, T> {
     board: &'a Board<T>,
     position: usize,
@@ -127,7 +148,7 @@ struct Fallen<'a, T> {
 
 impl<T> Drop for Fallen<'_, T> {
     fn drop(&mut self) {
-        self.board.post(self.position, Err(Failed));
+        self.board.post(self.position, Err(Failed::Stopped));
     }
 }
 

@@ -101,6 +101,38 @@ pub enum BuildEvent {
         /// What failed and why.
         text: String,
     },
+    /// Work beside the steps has begun: a cache is imported or exported, layers are fetched.
+    TaskStarted {
+        /// Identifies the work in later events, from 1.
+        task: usize,
+        /// What it is: `importing cache manifest from user/app:cache`.
+        text: String,
+    },
+    /// A line about such work.
+    TaskProgress {
+        /// The work.
+        task: usize,
+        /// What has been done.
+        text: String,
+    },
+    /// Such work is done.
+    TaskFinished {
+        /// The work.
+        task: usize,
+        /// How long it took.
+        #[serde(rename = "seconds", serialize_with = "as_seconds")]
+        duration: Duration,
+    },
+    /// Such work has failed; whether the build goes on without it, its later events say.
+    TaskFailed {
+        /// The work.
+        task: usize,
+        /// How long it took.
+        #[serde(rename = "seconds", serialize_with = "as_seconds")]
+        duration: Duration,
+        /// What failed and why.
+        text: String,
+    },
     /// Something in the Dockerfile or the context is probably not what was meant.
     Warning(Warning),
     /// All steps are done, the image is being written.
@@ -224,6 +256,23 @@ mod tests {
                 line: Some(1),
                 hints: Vec::new(),
             }),
+            BuildEvent::TaskStarted {
+                task: 1,
+                text: "importing cache manifest from user/app:cache".to_owned(),
+            },
+            BuildEvent::TaskProgress {
+                task: 1,
+                text: "3 steps".to_owned(),
+            },
+            BuildEvent::TaskFinished {
+                task: 1,
+                duration: Duration::from_secs(1),
+            },
+            BuildEvent::TaskFailed {
+                task: 2,
+                duration: Duration::ZERO,
+                text: "not found".to_owned(),
+            },
             BuildEvent::Exporting { layers: 4 },
             BuildEvent::Finished {
                 image: Digest::of(b""),
@@ -245,6 +294,10 @@ mod tests {
         {"event":"step_cached","index":3}
         {"event":"step_failed","index":4,"seconds":2.0,"exit_code":127,"text":"not found"}
         {"event":"warning","rule":"FromAsCasing","message":"casing does not match","file":"Dockerfile","line":1}
+        {"event":"task_started","task":1,"text":"importing cache manifest from user/app:cache"}
+        {"event":"task_progress","task":1,"text":"3 steps"}
+        {"event":"task_finished","task":1,"seconds":1.0}
+        {"event":"task_failed","task":2,"seconds":0.0,"text":"not found"}
         {"event":"exporting","layers":4}
         {"event":"finished","image":"sha256:e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855","names":["my-api:1.0"],"seconds":3.0}
         "#);

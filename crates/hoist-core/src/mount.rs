@@ -12,6 +12,7 @@ use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
+pub use csv::fields as csv_fields;
 pub use long::parse_mount;
 pub use short::{parse_tmpfs, parse_volume};
 

@@ -3,8 +3,9 @@
 
 mod archive;
 mod event;
+mod layer;
 mod load;
-mod parallel;
+pub(crate) mod parallel;
 mod pull;
 mod push;
 mod save;
@@ -13,6 +14,10 @@ pub use event::{ImageEvent, LayerState, Listener};
 pub use load::Loaded;
 pub use pull::{PullRequest, Pulled};
 pub use push::{PushRequest, Pushed};
+
+pub(crate) use layer::Wanted;
+pub(crate) use push::{descriptor, manifest};
+pub(crate) use save::{MEDIA_TYPE_INDEX, TAG};
 
 use std::collections::BTreeMap;
 

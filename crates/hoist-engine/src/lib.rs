@@ -8,6 +8,7 @@
 //! The engine never prints, never reads the environment and never exits.
 #![forbid(unsafe_code)]
 
+pub mod artifact;
 pub mod attach;
 pub mod container;
 pub mod error;

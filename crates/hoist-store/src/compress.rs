@@ -7,16 +7,19 @@
 use std::{
     collections::VecDeque,
     io::{self, Write},
+    os::fd::OwnedFd,
+    path::Path,
     sync::{Arc, Mutex, PoisonError, mpsc},
     thread::JoinHandle,
 };
 
-use hoist_core::Digest;
+use hoist_core::{Digest, Digester};
 
 use crate::{
-    blob::LayerBlob,
+    blob::{BlobDraft, LayerBlob},
     error::{Result, StoreError},
     import::PLAIN,
+    layer::{Digested, write_tree},
     store::Store,
 };
 
@@ -86,6 +89,40 @@ impl Store {
         let form = self.add_form(diff_id, draft, codec.media_type())?;
         drop(hold);
         Ok(form)
+    }
+
+    /// The archive of a tree that is no layer, in the form of a layer's, compressed or plain: the
+    /// blob, which vanishes with the value, and the digest of the archive. `name` is what errors call
+    /// the tree.
+    ///
+    /// # Errors
+    /// [`StoreError::Unrepresentable`] for a file that cannot be in such an archive;
+    /// [`StoreError::File`].
+    pub fn archive_tree(
+        &self,
+        tree: OwnedFd,
+        name: &Path,
+        codec: Option<Codec>,
+    ) -> Result<(BlobDraft, Digest)> {
+        let mut draft = self.begin_blob()?;
+        let failed = StoreError::file("archive", name);
+        let diff_id = match codec {
+            None => {
+                write_tree(tree, name, &mut draft)?;
+                draft.digester().clone().finish()
+            }
+            Some(codec) => {
+                let mut silent = |_| {};
+                let mut digested = Digested {
+                    output: Blocks::new(codec, &mut draft, &mut silent),
+                    digester: Digester::new(),
+                };
+                write_tree(tree, name, &mut digested)?;
+                digested.output.finish().map_err(failed)?;
+                digested.digester.finish()
+            }
+        };
+        Ok((draft, diff_id))
     }
 
     /// Bytes of the archive of a layer.

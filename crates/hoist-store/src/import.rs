@@ -88,6 +88,28 @@ impl Store {
         Ok(layer)
     }
 
+    /// Unpack an archive, plain or compressed by gzip or zstd, that becomes no layer: into a draft
+    /// whose directory the caller takes. The digest of the archive must be `expected`; where
+    /// `input` verifies what it delivers at its end, that is read, too.
+    ///
+    /// The archive may be hostile: see [`import_tar`](Self::import_tar).
+    ///
+    /// # Errors
+    /// [`StoreError::DigestMismatch`]; otherwise as [`import_tar`](Self::import_tar). Nothing is
+    /// left behind.
+    pub fn unpack_tree(&self, mut input: impl Read, expected: &Digest) -> Result<LayerDraft> {
+        let draft = self.begin_layer()?;
+        let unpacked = self.unpack_kept(&draft, &mut input)?;
+        if unpacked.diff_id == *expected {
+            return Ok(draft);
+        }
+        Err(StoreError::DigestMismatch {
+            what: "the archive".to_owned(),
+            expected: *expected,
+            found: unpacked.diff_id,
+        })
+    }
+
     /// Unpack everything that `input` delivers.
     fn unpack_kept(&self, layer: &LayerDraft, input: &mut impl Read) -> Result<Unpacked> {
         let (decompressed, is_plain) = archive::decompressed_layer(&mut *input)?;

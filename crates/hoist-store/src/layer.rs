@@ -208,9 +208,9 @@ impl Store {
 }
 
 /// An output that knows the digest of what went through.
-struct Digested<W> {
-    output: W,
-    digester: Digester,
+pub(crate) struct Digested<W> {
+    pub(crate) output: W,
+    pub(crate) digester: Digester,
 }
 
 impl<W: Write> Write for Digested<W> {
@@ -224,6 +224,7 @@ impl<W: Write> Write for Digested<W> {
         self.output.flush()
     }
 }
+
 /// Write the archive of any tree, in the form of a layer's: the same tree gives the same bytes.
 /// `name` is what errors call the tree.
 ///

@@ -261,3 +261,35 @@ fn a_layer_whose_blob_is_gone_says_so() {
     let result = fixture.store.write_tar(&diff_id, io::sink());
     assert!(matches!(result, Err(StoreError::Damaged { .. })));
 }
+
+#[test]
+fn a_tree_that_is_no_layer_goes_out_and_comes_back() {
+    let fixture = Fixture::new();
+    let store = Store::open(&fixture.home.path().join("store")).unwrap();
+    let tree = fixture.home.path().join("tree");
+    std::fs::create_dir_all(tree.join("http/deep")).unwrap();
+    std::fs::write(tree.join("http/deep/wheel"), vec![7; 2_000_000]).unwrap();
+    std::os::unix::fs::symlink("deep/wheel", tree.join("http/link")).unwrap();
+    let open = || std::fs::File::open(&tree).unwrap().into();
+    let (plain, diff_id) = store.archive_tree(open(), &tree, None).unwrap();
+    assert_eq!(plain.digester().clone().finish(), diff_id);
+    for codec in [Codec::Gzip(4), Codec::Zstd(3)] {
+        let archive = || store.archive_tree(open(), &tree, Some(codec)).unwrap();
+        let ((blob, found), (again, _)) = (archive(), archive());
+        assert_eq!(found, diff_id);
+        assert!(blob.length() < plain.length() / 10);
+        assert_eq!(
+            blob.digester().clone().finish(),
+            again.digester().clone().finish()
+        );
+        let draft = store.unpack_tree(blob.reader().unwrap(), &diff_id).unwrap();
+        assert_eq!(
+            std::fs::read(draft.path().join("http/link")).unwrap(),
+            vec![7; 2_000_000]
+        );
+        let wrong = store.unpack_tree(blob.reader().unwrap(), &Digest::of(b""));
+        assert!(matches!(wrong, Err(StoreError::DigestMismatch { .. })));
+        let half = blob.reader().unwrap().take(blob.length() / 2);
+        assert!(store.unpack_tree(half, &diff_id).is_err());
+    }
+}

@@ -14,12 +14,16 @@ mod run;
 mod secrets;
 mod stage;
 mod step;
+mod told;
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     os::fd::OwnedFd,
     path::{Path, PathBuf},
-    sync::atomic::{AtomicBool, AtomicUsize, Ordering},
+    sync::{
+        Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicBool, Ordering},
+    },
     time::{Instant, SystemTime},
 };
 
@@ -32,18 +36,21 @@ pub(crate) use mounts::as_copy;
 pub(crate) use private::Access;
 pub(crate) use secrets::Trust;
 pub(crate) use stage::StageResult;
+pub(crate) use told::Told;
 
 use crate::{
     cache::{Cache, Earlier, Record},
     context::{Context, Contexts},
     error::BuildError,
     excerpt::Listing,
+    exchange::elsewhere::Elsewhere,
     execute::draft::Draft,
     explain::Trail,
     key::Parts,
     plan::{CopyFrom, Plan, StagePlan},
     schedule::Permits,
     sources::Source,
+    task::Tasks,
     tree::{Ownership, Root},
 };
 
@@ -60,11 +67,16 @@ pub(crate) struct Worker<'a> {
     pub(crate) permits: Permits,
     pub(crate) platform: Platform,
     pub(crate) events: &'a (dyn Fn(BuildEvent) + Sync),
+    pub(crate) tasks: &'a Tasks<'a>,
+    /// Where what is not here may be had.
+    pub(crate) elsewhere: &'a Elsewhere<'a>,
     /// What COPYs and bind mounts read from the context, by step and place in the step.
     pub(crate) prepared: BTreeMap<(usize, usize), Vec<Source>>,
     pub(crate) trust: Trust<'a>,
-    /// Steps that were found in the cache.
-    pub(crate) cached: AtomicUsize,
+    /// What was told, in case steps have to be done again.
+    pub(crate) told: Told,
+    /// Steps that had to run.
+    pub(crate) ran: Mutex<BTreeSet<usize>>,
 }
 
 /// A layer that is being made for a step.
@@ -75,13 +87,36 @@ struct Making {
 }
 
 impl Worker<'_> {
-    fn emit(&self, event: BuildEvent) {
-        (self.events)(event);
+    pub(crate) fn emit(&self, event: BuildEvent) {
+        self.told.pass(event, self.events);
     }
 
-    /// True when every step was found in the cache.
+    fn ran(&self) -> MutexGuard<'_, BTreeSet<usize>> {
+        self.ran.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn note_ran(&self, index: usize) {
+        self.ran().insert(index);
+    }
+
+    /// How many steps did not have to run.
+    pub(crate) fn cached(&self) -> usize {
+        self.plan.total - self.ran().len()
+    }
+
+    /// True when every step was found in the cache, and its layer in the store.
     pub(crate) fn has_only_found(&self) -> bool {
-        self.cached.load(Ordering::Relaxed) == self.plan.total
+        self.ran().is_empty() && !self.elsewhere.has_fetched()
+    }
+
+    /// See to it that the store has `layers`.
+    pub(crate) fn need(&self, layers: &[Digest]) -> Result<(), BuildError> {
+        let mut arrived = Vec::new();
+        let result = self.elsewhere.need(layers, &mut arrived);
+        if !arrived.is_empty() {
+            self.cache.arrived(&arrived);
+        }
+        result
     }
 
     /// The context that `from` reads, which is one.
@@ -109,15 +144,12 @@ impl Worker<'_> {
         result
     }
 
-    fn note_cached(&self) {
-        self.cached.fetch_add(1, Ordering::Relaxed);
-    }
-
     /// The merged view of `layers`; nothing for `scratch`.
     fn view(&self, layers: &[Digest]) -> Result<Option<OwnedFd>, BuildError> {
         if layers.is_empty() {
             return Ok(None);
         }
+        self.need(layers)?;
         Ok(Some(self.engine.merged_view(layers)?))
     }
 
@@ -201,7 +233,7 @@ fn is_empty(path: &Path) -> Result<bool, BuildError> {
 }
 
 /// Fail with [`BuildError::Cancelled`] once `stop` is set.
-fn check(stop: &AtomicBool) -> Result<(), BuildError> {
+pub(crate) fn check(stop: &AtomicBool) -> Result<(), BuildError> {
     if stop.load(Ordering::Relaxed) {
         Err(BuildError::Cancelled)
     } else {

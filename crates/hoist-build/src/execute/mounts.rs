@@ -275,6 +275,9 @@ impl Worker<'_> {
         let caches = self.engine.settings().root.join(MOUNTS);
         let (directory, lock) = claim(&caches, &name, *sharing, stop)?;
         let data = directory.join("data");
+        if !data.exists() {
+            self.import_mount(id, &data)?;
+        }
         make_data(&data, *mode, (*uid, *gid)).map_err(|source| BuildError::Io {
             action: "make the cache mount",
             path: data.clone(),

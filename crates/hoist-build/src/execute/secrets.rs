@@ -16,7 +16,7 @@ use crate::{
     secret::{
         Secret, SshAgent,
         redact::Redactor,
-        scan::{Finding, Scanner, What},
+        scan::{Finding, Scanner},
     },
     tree::{Ownership, Root},
 };
@@ -54,20 +54,26 @@ impl<'a> Trust<'a> {
     /// Look through the new layer at `layer`. The files with secrets that the build allows; one
     /// that it does not allow is an error.
     pub(super) fn check(&self, layer: &Path) -> Result<Vec<PathBuf>, BuildError> {
-        let root = Root::new(open_directory(layer)?, PathBuf::from("/"), Ownership::Kept);
         let mut allowed = Vec::new();
-        for Finding { path, what } in self.scanner.scan(&root)? {
-            if !self.allowed.iter().any(|known| path.starts_with(known)) {
-                let what = match what {
-                    What::Secret(id) => format!("the value of the secret {id}"),
-                    What::PrivateKey => "a private key".to_owned(),
-                    What::EnvFile => "a file of settings and secrets".to_owned(),
-                };
+        for Finding { path, what } in self.findings(layer)? {
+            if !self.allows(&path) {
+                let what = what.described();
                 return Err(BuildError::SecretInLayer { what, path });
             }
             allowed.push(path);
         }
         Ok(allowed)
+    }
+
+    /// What is found in the tree at `path` that should not be seen by others.
+    pub(crate) fn findings(&self, path: &Path) -> Result<Vec<Finding>, BuildError> {
+        let root = Root::new(open_directory(path)?, PathBuf::from("/"), Ownership::Kept);
+        self.scanner.scan(&root)
+    }
+
+    /// True when the build allows a secret at `path`.
+    pub(crate) fn allows(&self, path: &Path) -> bool {
+        self.allowed.iter().any(|known| path.starts_with(known))
     }
 }
 

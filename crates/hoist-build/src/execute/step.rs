@@ -97,7 +97,7 @@ impl Worker<'_> {
         self.trail.note((at.stage.number, at.step.position), key);
         let claim = match self.cache.find(key, self.earlier(at.stage)) {
             Found::Done(record) => {
-                self.cached(at);
+                self.found(at);
                 return Ok(Ok(record));
             }
             Found::ToDo(claim) => claim,
@@ -123,14 +123,14 @@ impl Worker<'_> {
         }
     }
 
-    fn cached(&self, at: At<'_>) {
-        self.note_cached();
+    fn found(&self, at: At<'_>) {
         self.emit(BuildEvent::StepCached {
             index: at.step.index,
         });
     }
 
     fn finished(&self, at: At<'_>, started: Instant, record: &Record) {
+        self.note_ran(at.step.index);
         self.emit(BuildEvent::StepFinished {
             index: at.step.index,
             duration: started.elapsed(),
@@ -237,7 +237,7 @@ impl Worker<'_> {
         let by_content = parts::copy(action, ground, &sources);
         let record = match self.cache.find(by_content.key(), self.earlier(at.stage)) {
             Found::Done(record) => {
-                self.cached(at);
+                self.found(at);
                 record
             }
             Found::ToDo(claim) => {
@@ -262,7 +262,7 @@ impl Worker<'_> {
         let (record, changed) = self.make_copy(at, action, parts, (root, sources))?;
         let record = if changed {
             // The layer is fine, but it is not what the key says.
-            turn.claim.settle(record)
+            turn.claim.done_for_now(record)
         } else {
             self.cache
                 .write_files(record.parts.key(), &manifest(sources));

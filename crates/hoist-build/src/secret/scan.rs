@@ -58,6 +58,17 @@ pub(crate) enum What {
     EnvFile,
 }
 
+impl What {
+    /// In words.
+    pub(crate) fn described(&self) -> String {
+        match self {
+            Self::Secret(id) => format!("the value of the secret {id}"),
+            Self::PrivateKey => "a private key".to_owned(),
+            Self::EnvFile => "a file of settings and secrets".to_owned(),
+        }
+    }
+}
+
 /// What to look for in layers.
 #[derive(Debug, Default)]
 pub(crate) struct Scanner {

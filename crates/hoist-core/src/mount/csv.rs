@@ -3,7 +3,10 @@
 use super::MountError;
 
 /// The fields of `text`; a field in double quotes may hold commas and doubled quotes.
-pub(super) fn fields(text: &str) -> Result<Vec<String>, MountError> {
+///
+/// # Errors
+/// [`MountError::Csv`], with the column.
+pub fn fields(text: &str) -> Result<Vec<String>, MountError> {
     if text.is_empty() {
         return Err(MountError::Csv("the value is empty".to_owned()));
     }

@@ -10,7 +10,7 @@ use crate::error::EngineError;
 
 /// Run `work` for each item, several at a time. The first failure is returned, and raises the flag
 /// that the others are given; what has not begun then does not begin.
-pub(super) fn for_each<T: Sync>(
+pub(crate) fn for_each<T: Sync>(
     items: &[T],
     work: &(dyn Fn(&T, &AtomicBool) -> Result<(), EngineError> + Sync),
 ) -> Result<(), EngineError> {

@@ -5,29 +5,20 @@
 //! goes on from there; of two pulls of one blob at the same time one fetches it, and the other waits.
 //! The name comes last, when everything else has reached the disk.
 
-use std::{
-    io::{self, Read},
-    sync::atomic::{AtomicBool, Ordering},
-    time::Duration,
-};
+use std::sync::atomic::Ordering;
 
 use hoist_core::{
     Digest, Platform, Reference,
-    image::{Descriptor, Image, Manifest},
+    image::{Image, Manifest},
 };
-use hoist_registry::{BlobReader, Registry, RegistryError, Resolved};
-use hoist_store::{BlobDraft, StoreError};
+use hoist_registry::{Registry, Resolved};
 
 use super::{
     event::{Events, ImageEvent, LayerState, Listener},
+    layer::Wanted,
     parallel,
 };
-use crate::{error::EngineError, root::Engine};
-
-/// Between two looks at a blob that another process fetches.
-const LOOK: Duration = Duration::from_millis(50);
-/// The least that is fetched between two words about it.
-const STEP: u64 = 256 * 1024;
+use crate::{artifact::InRegistry, error::EngineError, root::Engine};
 
 /// What to pull.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -47,12 +38,6 @@ pub struct Pulled {
     pub digest: Digest,
     /// False when the image was here already.
     pub is_new: bool,
-}
-
-/// A layer to fetch.
-struct Wanted<'a> {
-    blob: &'a Descriptor,
-    diff_id: Digest,
 }
 
 impl Engine {
@@ -79,14 +64,31 @@ impl Engine {
         events(&ImageEvent::Pulling(reference.clone()));
         let config = registry.config(reference, &resolved.manifest.config)?;
         let layers = wanted(reference, &resolved.manifest, &config)?;
-        self.fits(request, &config)?;
+        fits(request, &config)?;
         for layer in &layers {
             tell(events, layer, LayerState::Waiting);
         }
+        let origin = InRegistry::new(registry.clone(), reference.clone(), platform.clone());
+        let cancelled = &registry.options().cancelled;
         parallel::for_each(&layers, &|layer, stop| {
-            self.fetch_layer(registry, reference, layer, (events, stop))
+            let told = |state| tell(events, layer, state);
+            let is_stopped = || stop.load(Ordering::Relaxed) || cancelled.load(Ordering::Relaxed);
+            self.fetch_layer(&origin, layer, &told, &is_stopped)
         })?;
         self.record_pulled(reference, &resolved, &config)
+    }
+
+    /// The configuration of an image, byte for byte, and nothing else of it.
+    ///
+    /// # Errors
+    /// As [`pull`](Self::pull).
+    pub fn describe(registry: &Registry, request: &PullRequest) -> Result<Vec<u8>, EngineError> {
+        let host = Platform::host();
+        let platform = request.platform.as_ref().unwrap_or(&host);
+        let resolved = registry.resolve(&request.reference, platform)?;
+        let config = registry.config(&request.reference, &resolved.manifest.config)?;
+        fits(request, &config)?;
+        Ok(config)
     }
 
     /// The image, when the registry still means the same by its name and everything of it is here.
@@ -122,83 +124,6 @@ impl Engine {
         }))
     }
 
-    /// Whether the image runs on the platform that was asked for by name.
-    #[expect(clippy::unused_self, reason = "reads as a step of the pull")]
-    fn fits(&self, request: &PullRequest, config: &[u8]) -> Result<(), EngineError> {
-        let Some(wanted) = &request.platform else {
-            return Ok(());
-        };
-        let found = parse(&request.reference, config)?.platform;
-        if found.os == wanted.os && found.architecture == wanted.architecture {
-            return Ok(());
-        }
-        let name = request.reference.familiar();
-        Err(EngineError::Unsupported {
-            message: format!(
-                "image with reference {name} was found but its platform ({found}) does not match the specified platform ({wanted})"
-            ),
-            hint: Some(format!("leave out --platform, or say --platform {found}")),
-        })
-    }
-
-    /// See to it that the store has a layer.
-    fn fetch_layer(
-        &self,
-        registry: &Registry,
-        reference: &Reference,
-        layer: &Wanted<'_>,
-        (events, stop): (Events<'_>, &AtomicBool),
-    ) -> Result<(), EngineError> {
-        let store = self.store();
-        let cancelled =
-            || stop.load(Ordering::Relaxed) || registry.options().cancelled.load(Ordering::Relaxed);
-        let draft = loop {
-            if store.has_layer(&layer.diff_id)? && store.keep_layer(&layer.diff_id).is_ok() {
-                tell(events, layer, LayerState::Present);
-                return Ok(());
-            }
-            if cancelled() {
-                return Err(EngineError::Cancelled);
-            }
-            match store.try_begin_blob(&layer.blob.digest)? {
-                // Whoever had it before may have finished it.
-                Some(draft) if !store.has_layer(&layer.diff_id)? => break draft,
-                Some(draft) => draft.discard()?,
-                None => std::thread::sleep(LOOK),
-            }
-        };
-        let draft = self.sound(draft, layer)?;
-        let rest = Told {
-            blob: registry.resume_blob(
-                reference,
-                layer.blob,
-                draft.length(),
-                draft.digester().clone(),
-            )?,
-            layer,
-            events,
-            stop,
-            told: draft.length(),
-        };
-        let media_type = &layer.blob.media_type;
-        store
-            .import_layer(draft, rest, media_type, Some(&layer.diff_id))
-            .map_err(of_store)?;
-        tell(events, layer, LayerState::Pulled);
-        Ok(())
-    }
-
-    /// A draft that can be gone on with: one that is longer than the blob is begun again.
-    fn sound(&self, draft: BlobDraft, layer: &Wanted<'_>) -> Result<BlobDraft, EngineError> {
-        if draft.length() <= layer.blob.size {
-            return Ok(draft);
-        }
-        draft.discard()?;
-        self.store()
-            .try_begin_blob(&layer.blob.digest)?
-            .ok_or(EngineError::Cancelled)
-    }
-
     fn record_pulled(
         &self,
         reference: &Reference,
@@ -217,6 +142,24 @@ impl Engine {
             is_new: before != Some(id),
         })
     }
+}
+
+/// Whether the image runs on the platform that was asked for by name.
+fn fits(request: &PullRequest, config: &[u8]) -> Result<(), EngineError> {
+    let Some(wanted) = &request.platform else {
+        return Ok(());
+    };
+    let found = parse(&request.reference, config)?.platform;
+    if found.os == wanted.os && found.architecture == wanted.architecture {
+        return Ok(());
+    }
+    let name = request.reference.familiar();
+    Err(EngineError::Unsupported {
+        message: format!(
+            "image with reference {name} was found but its platform ({found}) does not match the specified platform ({wanted})"
+        ),
+        hint: Some(format!("leave out --platform, or say --platform {found}")),
+    })
 }
 
 fn tell(events: Events<'_>, layer: &Wanted<'_>, state: LayerState) {
@@ -256,45 +199,4 @@ fn wanted<'a>(
     Ok(layers
         .map(|(blob, diff_id)| Wanted { blob, diff_id })
         .collect())
-}
-
-/// An error of the store; where the registry is behind it, that one.
-fn of_store(error: StoreError) -> EngineError {
-    let StoreError::Input { offset, source } = error else {
-        return error.into();
-    };
-    match source.downcast::<RegistryError>() {
-        Ok(RegistryError::Cancelled) => EngineError::Cancelled,
-        Ok(error) => error.into(),
-        Err(source) => StoreError::Input { offset, source }.into(),
-    }
-}
-
-/// A blob that is told about while it is read.
-struct Told<'a> {
-    blob: BlobReader,
-    layer: &'a Wanted<'a>,
-    events: Events<'a>,
-    stop: &'a AtomicBool,
-    told: u64,
-}
-
-impl Read for Told<'_> {
-    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        if self.stop.load(Ordering::Relaxed) {
-            return Err(io::Error::other("another layer could not be pulled"));
-        }
-        let count = self.blob.read(buffer)?;
-        let done = self.blob.offset();
-        let total = self.layer.blob.size;
-        if count == 0 && self.told != u64::MAX {
-            tell(self.events, self.layer, LayerState::Downloaded);
-            self.told = u64::MAX;
-        } else if count > 0 && done - self.told >= STEP {
-            self.told = done;
-            let state = LayerState::Downloading { done, total };
-            tell(self.events, self.layer, state);
-        }
-        Ok(count)
-    }
 }

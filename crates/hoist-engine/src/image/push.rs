@@ -195,30 +195,39 @@ impl Engine {
         codec: Option<Codec>,
         events: Events<'_>,
     ) -> Result<Vec<Descriptor>, EngineError> {
-        let mut forms = Vec::new();
-        for layer in &image.layers {
-            let known = match codec {
-                Some(_) => None,
-                // A plain tar is what an archive brought: the wire wants something shorter.
-                None => self
-                    .store()
-                    .layer_blobs(&layer.diff_id)?
-                    .into_iter()
-                    .find(|blob| oci_type(&blob.media_type) != MEDIA_TYPE_LAYER_TAR),
-            };
-            let form = match known {
-                Some(form) => form,
-                None => self.compress(layer.diff_id, codec, events)?,
-            };
-            forms.push(Descriptor {
-                media_type: oci_type(&form.media_type).to_owned(),
-                digest: form.digest,
-                size: form.size,
-                platform: None,
-                annotations: std::collections::BTreeMap::new(),
-            });
-        }
-        Ok(forms)
+        let layers = image.layers.iter();
+        layers
+            .map(|layer| self.form(layer.diff_id, codec, events))
+            .collect()
+    }
+
+    /// A form of one layer, made if there is none.
+    pub(crate) fn form(
+        &self,
+        diff_id: Digest,
+        codec: Option<Codec>,
+        events: Events<'_>,
+    ) -> Result<Descriptor, EngineError> {
+        let known = match codec {
+            Some(_) => None,
+            // A plain tar is what an archive brought: the wire wants something shorter.
+            None => self
+                .store()
+                .layer_blobs(&diff_id)?
+                .into_iter()
+                .find(|blob| oci_type(&blob.media_type) != MEDIA_TYPE_LAYER_TAR),
+        };
+        let form = match known {
+            Some(form) => form,
+            None => self.compress(diff_id, codec, events)?,
+        };
+        Ok(Descriptor {
+            media_type: oci_type(&form.media_type).to_owned(),
+            digest: form.digest,
+            size: form.size,
+            platform: None,
+            annotations: std::collections::BTreeMap::new(),
+        })
     }
 
     fn compress(
@@ -362,7 +371,7 @@ fn oci_type(media_type: &str) -> &'static str {
     }
 }
 
-pub(super) fn descriptor(media_type: &str, bytes: &[u8]) -> Descriptor {
+pub(crate) fn descriptor(media_type: &str, bytes: &[u8]) -> Descriptor {
     Descriptor {
         media_type: media_type.to_owned(),
         digest: Digest::of(bytes),
@@ -373,7 +382,7 @@ pub(super) fn descriptor(media_type: &str, bytes: &[u8]) -> Descriptor {
 }
 
 /// The bytes of an OCI manifest.
-pub(super) fn manifest(
+pub(crate) fn manifest(
     config: Descriptor,
     layers: Vec<Descriptor>,
 ) -> Result<Vec<u8>, EngineError> {

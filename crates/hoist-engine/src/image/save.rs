@@ -18,11 +18,12 @@ use serde_json::{Value, json};
 use super::push::{descriptor, manifest};
 use crate::{error::EngineError, root::Engine};
 
-const MEDIA_TYPE_INDEX: &str = "application/vnd.oci.image.index.v1+json";
+/// Media type of an OCI index.
+pub(crate) const MEDIA_TYPE_INDEX: &str = "application/vnd.oci.image.index.v1+json";
 /// Annotation with the whole name of an image (containerd).
 pub(super) const NAME: &str = "io.containerd.image.name";
 /// Annotation with its tag (OCI `annotations.md`).
-pub(super) const TAG: &str = "org.opencontainers.image.ref.name";
+pub(crate) const TAG: &str = "org.opencontainers.image.ref.name";
 const BLOCK: u64 = 512;
 
 /// An image with the names that it has in the archive.

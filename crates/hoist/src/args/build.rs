@@ -1,5 +1,6 @@
 //! The flags of `build`.
 
+pub(crate) mod cache;
 pub(crate) mod inputs;
 pub(crate) mod output;
 pub(crate) mod report;
@@ -47,6 +48,8 @@ pub(crate) struct BuildFlags {
     pub(crate) method: CallFlags,
     #[command(flatten)]
     pub(crate) inputs: inputs::InputFlags,
+    #[command(flatten)]
+    pub(crate) cache: cache::CacheFlags,
     #[command(flatten)]
     pub(crate) report: report::ReportFlags,
     #[command(flatten)]

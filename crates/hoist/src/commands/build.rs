@@ -1,5 +1,6 @@
 //! `build`: an image from a Dockerfile.
 
+mod cache;
 pub(super) mod inputs;
 mod metadata;
 mod output;
@@ -16,7 +17,7 @@ use std::{
     },
 };
 
-use hoist_build::{BuildError, BuildRequest, Fetch, FetchImage};
+use hoist_build::{BuildError, BuildRequest, DescribeImage, Fetch, FetchImage};
 use hoist_core::{Kind, Reference, signal::Signal};
 use hoist_engine::{Engine, EngineError, image::PullRequest};
 use hoist_sys::signal::{self, Mask, SignalFd};
@@ -46,6 +47,10 @@ pub(crate) const EXAMPLES: &str = "
   Say what could be better, without building:
     hoist build --check .
 
+  Build as fast on a fresh machine as on this one, with a cache in a registry:
+    hoist build --cache-from user/app:cache \
+      --cache-to type=registry,ref=user/app:cache,mode=max,mounts=all .
+
   Show the whole output of every step:
     hoist build --progress plain .
 ";
@@ -73,6 +78,7 @@ pub(crate) fn build(
     });
     let cancelled = cancel_on_signals()?;
     request.build.fetch = Some(fetch(&engine, flags, style, &cancelled));
+    cache::add(&mut request.build, flags, style, &cancelled)?;
     let progress = Progress::new(style);
     let record = report::Record::default();
     let built = hoist_build::build(
@@ -114,7 +120,7 @@ fn fetch(
     let engine = Arc::clone(engine);
     let cancelled = Arc::clone(cancelled);
     let platform = flags.platform.clone();
-    let image: FetchImage = Arc::new(move |reference: &Reference| {
+    let prepare = move |reference: &Reference| -> Result<_, EngineError> {
         let transfer = Transfer::on(if style == Style::Quiet {
             Stream::Nowhere
         } else {
@@ -125,13 +131,24 @@ fn fetch(
             reference: reference.clone(),
             platform: platform.clone(),
         };
+        Ok((registry, request, transfer))
+    };
+    let prepare = Arc::new(prepare);
+    let prepare_too = Arc::clone(&prepare);
+    let image: FetchImage = Arc::new(move |reference: &Reference| {
+        let (registry, request, transfer) = prepare(reference)?;
         engine
             .pull(&registry, &request, &transfer.listener())
             .map(drop)
     });
+    let describe: DescribeImage = Arc::new(move |reference: &Reference| {
+        let (registry, request, _) = prepare_too(reference)?;
+        Engine::describe(&registry, &request)
+    });
     Fetch {
         always: flags.pull,
         image,
+        describe: Some(describe),
     }
 }
 
@@ -201,6 +218,8 @@ fn from_flags(
         secrets: trust::secrets(&flags.trust.secret)?,
         agents: trust::agents(&flags.trust.ssh)?,
         allowed_secrets: flags.trust.allow_secret_in_layer.clone(),
+        cache_from: Vec::new(),
+        cache_to: Vec::new(),
         fetch: None,
     };
     Ok(Request {

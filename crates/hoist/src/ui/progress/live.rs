@@ -25,6 +25,8 @@ pub(super) struct Live {
     colour: bool,
     started: Instant,
     steps: BTreeMap<usize, Step>,
+    /// Work beside the steps.
+    tasks: BTreeMap<usize, Step>,
     total: usize,
     done: usize,
     warnings: Vec<Warning>,
@@ -53,6 +55,7 @@ impl Live {
             colour,
             started: Instant::now(),
             steps: BTreeMap::new(),
+            tasks: BTreeMap::new(),
             total: 0,
             done: 0,
             warnings: Vec::new(),
@@ -74,7 +77,7 @@ impl Live {
     }
 
     fn live_lines(&self) -> Vec<String> {
-        if self.steps.is_empty() {
+        if self.steps.is_empty() && self.tasks.is_empty() {
             return Vec::new();
         }
         let elapsed = seconds(self.started.elapsed());
@@ -82,7 +85,7 @@ impl Live {
             "[+] Building {elapsed}s ({}/{})",
             self.done, self.total
         )];
-        for step in self.steps.values() {
+        for step in self.tasks.values().chain(self.steps.values()) {
             lines.push(self.line(&step.title, step.started.elapsed(), Colour::Blue));
             lines.extend(step.output.iter().map(|line| {
                 self.paint(
@@ -117,14 +120,43 @@ impl Live {
 
     /// The step's last line; it is no longer live.
     fn finish(&mut self, index: usize, mark: &str, duration: Duration, colour: Colour) -> String {
-        self.done += 1;
+        // One that is done again was counted before.
+        self.done = self.total.min(self.done + 1);
         let Some(step) = self.steps.remove(&index) else {
             return String::new();
         };
+        self.last_line(&step, mark, duration, colour)
+    }
+
+    fn finish_task(
+        &mut self,
+        task: usize,
+        mark: &str,
+        duration: Duration,
+        colour: Colour,
+    ) -> String {
+        match self.tasks.remove(&task) {
+            Some(task) => self.last_line(&task, mark, duration, colour),
+            None => String::new(),
+        }
+    }
+
+    fn last_line(&self, step: &Step, mark: &str, duration: Duration, colour: Colour) -> String {
         format!(
             "{}\n",
             self.line(&format!("{mark}{}", step.title), duration, colour)
         )
+    }
+}
+
+impl Step {
+    fn new(title: String) -> Self {
+        Self {
+            title,
+            started: Instant::now(),
+            lines: Lines::default(),
+            output: VecDeque::new(),
+        }
     }
 }
 
@@ -148,12 +180,7 @@ impl Render for Live {
                 text,
             } => {
                 self.total = *total;
-                let step = Step {
-                    title: title(stage, *index, *total, text),
-                    started: Instant::now(),
-                    lines: Lines::default(),
-                    output: VecDeque::new(),
-                };
+                let step = Step::new(title(stage, *index, *total, text));
                 self.steps.insert(*index, step);
                 String::new()
             }
@@ -182,6 +209,23 @@ impl Render for Live {
             BuildEvent::StepFailed {
                 index, duration, ..
             } => self.finish(*index, "ERROR ", *duration, Colour::Red),
+            BuildEvent::TaskStarted { task, text } => {
+                self.tasks.insert(*task, Step::new(text.clone()));
+                String::new()
+            }
+            BuildEvent::TaskProgress { task, text } => {
+                if let Some(task) = self.tasks.get_mut(task) {
+                    task.output.clear();
+                    task.output.push_back(text.clone());
+                }
+                return String::new();
+            }
+            BuildEvent::TaskFinished { task, duration } => {
+                self.finish_task(*task, "", *duration, Colour::Blue)
+            }
+            BuildEvent::TaskFailed { task, duration, .. } => {
+                self.finish_task(*task, "ERROR ", *duration, Colour::Red)
+            }
             BuildEvent::Warning(warning) => {
                 self.warnings.push(warning.clone());
                 String::new()
@@ -212,7 +256,7 @@ impl Render for Live {
     }
 
     fn tick(&mut self) -> String {
-        if self.steps.is_empty() {
+        if self.steps.is_empty() && self.tasks.is_empty() {
             String::new()
         } else {
             self.draw("")
@@ -221,6 +265,7 @@ impl Render for Live {
 
     fn end(&mut self) -> String {
         self.steps.clear();
+        self.tasks.clear();
         let listed = warnings(&self.warnings);
         self.draw(&listed)
     }

@@ -9,13 +9,20 @@ use hoist_core::{
 
 use super::{Lines, Render, seconds, title, warnings};
 
-/// The renderer; number 1 is the context, step n is number n + 1.
+/// The renderer; number 1 is the context, step n is number n + 1, and what is done beside the steps
+/// has the numbers around them.
 #[derive(Default)]
 pub(super) struct Plain {
     steps: BTreeMap<usize, Step>,
     /// The step that was written about last; another one starts after an empty line.
     current: Option<usize>,
     last: usize,
+    /// Numbers that were taken before the first step was known.
+    before: usize,
+    /// The number that the last step has.
+    reserved: usize,
+    /// The numbers of work beside the steps.
+    tasks: BTreeMap<usize, usize>,
     warnings: Vec<Warning>,
 }
 
@@ -68,6 +75,31 @@ impl Plain {
         self.about(number, lines)
     }
 
+    fn about_task(&mut self, task: usize, line: String) -> String {
+        match self.tasks.get(&task) {
+            Some(number) => self.about(*number, &[line]),
+            None => String::new(),
+        }
+    }
+
+    /// The number of the step `index`.
+    fn step(&self, index: usize) -> usize {
+        index + 1 + self.before
+    }
+
+    /// Work beside the steps: its number comes before theirs as long as none has begun.
+    fn task(&mut self, task: usize, title: &str) -> usize {
+        let number = if self.reserved == 0 {
+            self.before += 1;
+            self.before + 1
+        } else {
+            self.last.max(self.reserved) + 1
+        };
+        self.tasks.insert(task, number);
+        self.begin(number, title.to_owned());
+        number
+    }
+
     fn begin(&mut self, number: usize, title: String) {
         self.last = self.last.max(number);
         let step = Step {
@@ -98,15 +130,20 @@ impl Render for Plain {
                 stage,
                 text,
             } => {
-                self.begin(index + 1, title(stage, *index, *total, text));
-                self.about(index + 1, &[])
+                self.reserved = self.step(*total);
+                let number = self.step(*index);
+                self.begin(number, title(stage, *index, *total, text));
+                self.about(number, &[])
             }
             BuildEvent::StepReason { index, text } => {
-                self.about(index + 1, &[format!("not cached: {text}")])
+                self.about(self.step(*index), &[format!("not cached: {text}")])
             }
-            BuildEvent::StepCached { index } => self.about(index + 1, &["CACHED".to_owned()]),
+            BuildEvent::StepCached { index } => {
+                self.about(self.step(*index), &["CACHED".to_owned()])
+            }
             BuildEvent::StepOutput { index, bytes, .. } => {
-                let Some(step) = self.steps.get_mut(&(index + 1)) else {
+                let number = self.step(*index);
+                let Some(step) = self.steps.get_mut(&number) else {
                     return String::new();
                 };
                 let stamp = stamp(step.started);
@@ -119,7 +156,7 @@ impl Render for Plain {
                 if lines.is_empty() {
                     String::new()
                 } else {
-                    self.about(index + 1, &lines)
+                    self.about(number, &lines)
                 }
             }
             BuildEvent::StepFinished {
@@ -127,17 +164,30 @@ impl Render for Plain {
                 duration,
                 layer_bytes,
             } => {
-                let mut lines = self.rest(index + 1);
+                let number = self.step(*index);
+                let mut lines = self.rest(number);
                 if let Some(bytes) = layer_bytes {
                     lines.push(format!("layer {}", units::human_size(*bytes)));
                 }
                 lines.push(format!("DONE {}s", seconds(*duration)));
-                self.about(index + 1, &lines)
+                self.about(number, &lines)
             }
             BuildEvent::StepFailed { index, text, .. } => {
-                let mut lines = self.rest(index + 1);
+                let number = self.step(*index);
+                let mut lines = self.rest(number);
                 lines.push(format!("ERROR: {text}"));
-                self.about(index + 1, &lines)
+                self.about(number, &lines)
+            }
+            BuildEvent::TaskStarted { task, text } => {
+                let number = self.task(*task, text);
+                self.about(number, &[])
+            }
+            BuildEvent::TaskProgress { task, text } => self.about_task(*task, text.clone()),
+            BuildEvent::TaskFinished { task, duration } => {
+                self.about_task(*task, format!("DONE {}s", seconds(*duration)))
+            }
+            BuildEvent::TaskFailed { task, text, .. } => {
+                self.about_task(*task, format!("ERROR: {text}"))
             }
             BuildEvent::Warning(warning) => {
                 self.warnings.push(warning.clone());
