@@ -8,7 +8,7 @@ use serde_json::Value;
 use crate::workspace;
 
 /// The crates and their floors. A crate imports only from floors below its own.
-const FLOORS: [(&str, u8); 10] = [
+const FLOORS: [(&str, u8); 11] = [
     ("hoist-core", 0),
     ("hoist-sys", 0),
     ("hoist-store", 1),
@@ -18,11 +18,19 @@ const FLOORS: [(&str, u8); 10] = [
     ("hoist-dockerfile", 1),
     ("hoist-engine", 2),
     ("hoist-build", 3),
+    ("hoist-api", 4),
     ("hoist", 5),
 ];
 
 /// Dependencies that have one home.
-const HOMES: [(&str, &str); 2] = [("clap", "hoist"), ("libc", "hoist-sys")];
+const HOMES: [(&str, &str); 6] = [
+    ("clap", "hoist"),
+    ("libc", "hoist-sys"),
+    ("tokio", "hoist-api"),
+    ("tokio-rustls", "hoist-api"),
+    ("hyper", "hoist-api"),
+    ("hyper-util", "hoist-api"),
+];
 
 fn floor(name: &str) -> Option<u8> {
     FLOORS

@@ -192,7 +192,10 @@ fn split_domain(name: &str) -> (String, String) {
     (domain.to_owned(), rest.to_owned())
 }
 
-fn is_tag(tag: &str) -> bool {
+/// Whether `tag` is one: up to 128 letters, digits, `_`, `.` and `-`, the first of them neither
+/// `.` nor `-`.
+#[must_use]
+pub fn is_tag(tag: &str) -> bool {
     let word = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'_';
     let bytes = tag.as_bytes();
     (1..=128).contains(&bytes.len())
@@ -226,6 +229,14 @@ fn is_domain(domain: &str) -> bool {
         }),
     };
     port_fits && host_fits
+}
+
+/// Whether `text` is the path of a repository in its registry: components of lower-case letters,
+/// digits and single separators, up to 255 characters (OCI distribution specification, "Pulling
+/// manifests").
+#[must_use]
+pub fn is_path(text: &str) -> bool {
+    text.len() <= 255 && text.split('/').all(is_path_component)
 }
 
 fn is_path_component(component: &str) -> bool {
@@ -315,6 +326,29 @@ mod tests {
         let digest = Digest::of(b"");
         let pinned = Reference::parse(&format!("python:3@{digest}")).unwrap();
         assert_eq!((pinned.tag(), pinned.digest()), (Some("3"), Some(digest)));
+    }
+
+    #[test]
+    fn paths_of_repositories_name_nothing_else() {
+        let long = "a".repeat(256);
+        for (text, fits) in [
+            ("a", true),
+            ("me/my-app_1.0/x__y", true),
+            (&long[..255], true),
+            (&long, false),
+            ("", false),
+            ("/a", false),
+            ("a/", false),
+            ("a//b", false),
+            ("../a", false),
+            ("a/..", false),
+            ("a/_tags", false),
+            ("A", false),
+            ("a%2fb", false),
+            ("ä", false),
+        ] {
+            assert_eq!(is_path(text), fits, "{text}");
+        }
     }
 
     #[test]

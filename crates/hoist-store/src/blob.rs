@@ -8,7 +8,7 @@ use std::{
     fs::File,
     io::{self, Read, Write},
     os::unix::fs::{FileExt, PermissionsExt},
-    path::PathBuf,
+    path::{Path, PathBuf},
 };
 
 use hoist_core::{Digest, Digester};
@@ -74,6 +74,57 @@ impl BlobDraft {
             offset: 0,
             end: self.length,
         })
+    }
+
+    /// Open the file `path` to go on with it, and the lock `lock` beside it; none when the file is
+    /// not there or somebody else writes to it. What is there is read again unless it is `known`,
+    /// by its length.
+    pub(crate) fn open_existing(
+        path: &Path,
+        known: Option<(u64, Digester)>,
+    ) -> Result<Option<Self>> {
+        let lock_path = path.with_file_name("lock");
+        let lock = match Lock::try_exclusive(&lock_path) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+            result => result.map_err(StoreError::file("lock", &lock_path))?,
+        };
+        let Some(lock) = lock else { return Ok(None) };
+        let file = match File::options().read(true).write(true).open(path) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+            result => result.map_err(StoreError::file("open", path))?,
+        };
+        let found = file.metadata().map_err(StoreError::file("find", path))?;
+        let known = known.filter(|(length, _)| *length == found.len());
+        let (length, digester) = known.unwrap_or_default();
+        let mut draft = Self {
+            path: path.to_owned(),
+            file,
+            length,
+            digester,
+            expected: None,
+            lock: Some((lock_path, lock)),
+        };
+        draft.read_again()?;
+        Ok(Some(draft))
+    }
+
+    /// Digest what is in the file behind what was digested already.
+    fn read_again(&mut self) -> Result<()> {
+        let mut buffer = vec![0; 256 * 1024];
+        loop {
+            let read = self.file.read_at(&mut buffer, self.length);
+            let count = read.map_err(StoreError::file("read", &self.path))?;
+            if count == 0 {
+                return Ok(());
+            }
+            self.digester.update(&buffer[..count]);
+            self.length += count as u64;
+        }
+    }
+
+    /// Refuse to become any other blob than this one.
+    pub(crate) const fn expect(&mut self, digest: Digest) {
+        self.expected = Some(digest);
     }
 
     /// Drop what is there: its content is not what it should be.
@@ -186,16 +237,8 @@ impl Store {
             expected: Some(*digest),
             lock: Some((lock_path, lock)),
         };
-        let mut buffer = vec![0; 256 * 1024];
-        loop {
-            let read = draft.file.read_at(&mut buffer, draft.length);
-            let count = read.map_err(StoreError::file("read", &draft.path))?;
-            if count == 0 {
-                return Ok(Some(draft));
-            }
-            draft.digester.update(&buffer[..count]);
-            draft.length += count as u64;
-        }
+        draft.read_again()?;
+        Ok(Some(draft))
     }
 
     /// The forms of a layer whose blobs are here.

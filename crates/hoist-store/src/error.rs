@@ -113,6 +113,16 @@ pub enum StoreError {
         /// What it is.
         found: Digest,
     },
+    /// What a manifest names is not in its repository.
+    #[error("the {what} {digest} is not in the repository {repository}")]
+    NotInRepository {
+        /// `blob` or `manifest`.
+        what: &'static str,
+        /// What is missing.
+        digest: Digest,
+        /// Where it should be.
+        repository: String,
+    },
     /// The receiver of an archive stopped taking it.
     #[error("cannot write the archive of layer {layer}")]
     Output {
@@ -190,7 +200,9 @@ impl StoreError {
         matches!(self, Self::File { source, .. } if source.kind() == io::ErrorKind::NotFound)
     }
 
-    fn is_full_disk(&self) -> bool {
+    /// Whether there was no room left, on the disk or in the user's quota.
+    #[must_use]
+    pub fn is_full_disk(&self) -> bool {
         let (Self::File { source, .. } | Self::Unpack { source, .. }) = self else {
             return false;
         };
@@ -204,7 +216,10 @@ impl StoreError {
 impl Describe for StoreError {
     fn kind(&self) -> Kind {
         match self {
-            Self::NoSuchImage(_) | Self::NoSuchLayer(_) | Self::Unfinished { .. } => Kind::NotFound,
+            Self::NoSuchImage(_)
+            | Self::NoSuchLayer(_)
+            | Self::Unfinished { .. }
+            | Self::NotInRepository { .. } => Kind::NotFound,
             Self::Ambiguous { .. } | Self::InUse { .. } => Kind::Conflict,
             Self::Reference(_)
             | Self::Untagged(_)

@@ -13,6 +13,7 @@ use crate::{
     layout::{Layout, digest_of_name},
     names::is_temporary,
     remove::remove_file,
+    repository::Tidying,
     store::Store,
 };
 
@@ -38,8 +39,8 @@ pub struct Sweep {
 
 impl Store {
     /// Remove images that have no name and are not in `keep_images`, layers that no remaining
-    /// image has and that are not in `keep_layers`, blobs of neither, and what killed processes and
-    /// interrupted downloads left. What living processes are making, or rely on, stays.
+    /// image has and that are not in `keep_layers`, blobs of neither and of no repository, and what
+    /// killed processes and interrupted downloads left. What living processes are making, or rely on, stays.
     ///
     /// Where uses can begin at the same time, take a [`begin_sweep`](Self::begin_sweep) and look
     /// for them then.
@@ -88,7 +89,10 @@ impl Sweep {
                 remove_file(&store.layout().image(&id))?;
             }
         }
-        let mut blobs = images.clone();
+        let registry = Tidying::plan(store.layout())?;
+        registry.carry_out()?;
+        let mut blobs = registry.kept;
+        blobs.extend(&images);
         for diff_id in &layers {
             blobs.extend(forms_of(store.layout(), diff_id)?);
         }
@@ -146,6 +150,7 @@ fn sweep_temporary(layout: &Layout) -> Result<()> {
         layout.images(),
         layout.manifests(),
         layout.names(),
+        layout.registry(),
     ];
     while let Some(directory) = directories.pop() {
         for path in list(&directory)? {

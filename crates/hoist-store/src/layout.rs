@@ -14,6 +14,7 @@
 //!     layer.json                    its size, and whether it has reached the disk
 //!     tree/                         the directory in overlay form
 //!     blobs/<hex>.json              one form of it: its blob, as it came or was compressed
+//!   registry/<path…>/               one repository that is served to others (repository.rs)
 //!   downloads/<hex>[.lock]          a blob on its way; what a killed pull has left of it
 //!   drafts/<pid>-<number>/          what one process is making; gone with it
 //!     lock                          held as long as that process lives
@@ -104,6 +105,11 @@ impl Layout {
 
     pub(crate) fn layer(&self, diff_id: &Digest) -> PathBuf {
         self.layers().join(diff_id.hex())
+    }
+
+    /// The repositories that are served.
+    pub(crate) fn registry(&self) -> PathBuf {
+        self.root.join("registry")
     }
 
     pub(crate) fn downloads(&self) -> PathBuf {

@@ -10,6 +10,8 @@
 //! Many processes may use a store at the same time, and each may be killed at any moment: what is
 //! found is whole. What nothing refers to is swept by [`Store::collect_garbage`].
 //!
+//! What is served to others by a registry are its [`Repository`]s, over the same blobs.
+//!
 //! The store knows no containers: who uses an image is told to it by the caller. It never mounts
 //! anything, never talks to a registry, and never follows a link that a layer contains.
 #![forbid(unsafe_code)]
@@ -29,6 +31,7 @@ mod layout;
 mod names;
 mod overlay;
 mod remove;
+mod repository;
 mod source;
 mod store;
 mod unpack;
@@ -45,5 +48,9 @@ pub use image::{ImageSummary, StoredImage};
 pub use layer::{Layer, write_tree};
 pub use overlay::OverlayXattrs;
 pub use remove::Removal;
+pub use repository::{
+    Manifest, NewManifest, Repository, RepositoryName, Served, UPLOAD_AGE, Upload, UploadId,
+    UploadState,
+};
 pub use store::{Hold, Store};
 pub use usage::{LayerUsage, Usage};

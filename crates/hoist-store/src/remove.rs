@@ -11,6 +11,7 @@ use crate::{
     error::{Force, Result, StoreError},
     image::ImageRecord,
     names::Meaning,
+    repository,
     store::Store,
 };
 
@@ -84,14 +85,9 @@ impl Store {
     /// any more, the topmost first.
     pub(crate) fn delete_image(&self, id: &Digest) -> Result<Vec<Digest>> {
         let record = ImageRecord::read(self, id);
-        let files = [
-            self.layout().image(id),
-            self.layout().manifest(id),
-            self.layout().blob(id),
-        ];
-        for path in files {
-            remove_file(&path)?;
-        }
+        remove_file(&self.layout().image(id))?;
+        remove_file(&self.layout().manifest(id))?;
+        self.remove_blobs(&[*id])?;
         // A record that cannot be read names no layers; the next collection finds them.
         let Ok(record) = record else {
             return Ok(Vec::new());
@@ -116,14 +112,21 @@ impl Store {
         let forms = forms_of(self.layout(), diff_id)?;
         match std::fs::rename(&place, path) {
             Ok(()) => {
-                for blob in forms {
-                    remove_file(&self.layout().blob(&blob))?;
-                }
+                self.remove_blobs(&forms)?;
                 Ok(true)
             }
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(false),
             Err(error) => Err(StoreError::file("remove", &place)(error)),
         }
+    }
+
+    /// Remove blobs that no image needs any more, except those that a repository serves.
+    fn remove_blobs(&self, blobs: &[Digest]) -> Result<()> {
+        let served = repository::served(self.layout())?;
+        for blob in blobs.iter().filter(|blob| !served.contains(blob)) {
+            remove_file(&self.layout().blob(blob))?;
+        }
+        Ok(())
     }
 }
 
