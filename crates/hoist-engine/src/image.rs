@@ -4,6 +4,7 @@
 mod archive;
 mod event;
 mod load;
+mod manifest_list;
 mod parallel;
 mod pull;
 mod push;
@@ -11,6 +12,7 @@ mod save;
 
 pub use event::{ImageEvent, LayerState, Listener};
 pub use load::Loaded;
+pub use manifest_list::{ListEntry, ListedPlatform, ManifestList, PushedList};
 pub use pull::{PullRequest, Pulled};
 pub use push::{PushRequest, Pushed};
 

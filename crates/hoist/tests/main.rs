@@ -21,6 +21,7 @@ mod kill9;
 mod lifecycle;
 mod limits;
 mod logs;
+mod manifests;
 mod monitor;
 mod network;
 mod registry;

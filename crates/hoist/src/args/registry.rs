@@ -1,4 +1,4 @@
-//! The flags of `pull`, `push`, `login`, `logout`, `search` and `manifest inspect`.
+//! The flags of `pull`, `push`, `login`, `logout` and `search`.
 
 use hoist_core::Platform;
 
@@ -76,12 +76,4 @@ pub(crate) struct SearchFlags {
     /// Don't truncate output
     #[arg(long)]
     pub(crate) no_trunc: bool,
-}
-
-/// `manifest inspect`.
-#[derive(Debug, clap::Args)]
-pub(crate) struct ManifestInspectFlags {
-    /// Also print the platform, the digest and the media type of each manifest
-    #[arg(short, long)]
-    pub(crate) verbose: bool,
 }
