@@ -373,7 +373,7 @@ impl BlobReader {
             platform: None,
             annotations: BTreeMap::new(),
         };
-        let open = move |start, end| BlobReader {
+        let open = move |start, end| Self {
             current,
             is_range: true,
             ..registry.reader(&reference, &blob, start..end)

@@ -140,7 +140,7 @@ impl Default for Ranges {
             above: 32 * MIB,
             length: NonZeroU64::new(4 * MIB).expect("not zero"),
             at_once: 4,
-            in_all: 8,
+            in_all: 6,
         }
     }
 }

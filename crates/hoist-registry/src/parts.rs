@@ -74,6 +74,8 @@ struct State {
     /// Ranges that are fetched, waited for or read.
     held: usize,
     ready: BTreeMap<u64, Result<Vec<u8>, RegistryError>>,
+    /// Memory of ranges that were read, for those to come.
+    spare: Vec<Vec<u8>>,
     /// Nobody reads any more, or a range has failed: nothing further is fetched.
     over: bool,
 }
@@ -102,6 +104,7 @@ impl Parts {
                 next,
                 held: 1,
                 ready: BTreeMap::new(),
+                spare: Vec::new(),
                 over: false,
             }),
             changed: Condvar::new(),
@@ -137,8 +140,8 @@ impl Shared {
 
     /// Fetch one range after another, until there are none or nobody wants them.
     fn fetch(&self) {
-        while let Some((start, end)) = self.next() {
-            let mut bytes = Vec::with_capacity(usize::try_from(end - start).unwrap_or_default());
+        while let Some((start, end, mut bytes)) = self.next() {
+            bytes.reserve_exact(usize::try_from(end - start).unwrap_or_default());
             let mut reader = (self.open)(start, end);
             let result = match reader.read_to_end(&mut bytes) {
                 Ok(_) => Ok(bytes),
@@ -151,8 +154,9 @@ impl Shared {
         }
     }
 
-    /// Wait for a free slot; `None` when nothing is left to fetch.
-    fn next(&self) -> Option<(u64, u64)> {
+    /// Wait for a free slot: a range, and an empty buffer for it. `None` when nothing is left to
+    /// fetch.
+    fn next(&self) -> Option<(u64, u64, Vec<u8>)> {
         let idle = |state: &mut State| {
             !state.over && state.next < self.end && state.held >= self.slots.count
         };
@@ -166,14 +170,20 @@ impl Shared {
         let start = state.next;
         state.next = self.end.min(start + self.length);
         state.held += 1;
-        Some((start, state.next))
+        let spare = state.spare.pop().unwrap_or_default();
+        Some((start, state.next, spare))
     }
 
-    /// The range that begins at `offset`, once it is there; the one before it is done with. Ranges
-    /// are begun in their order, and each that was begun comes to an end: none is waited for in vain.
-    fn wait_for(&self, offset: u64) -> Result<Vec<u8>, RegistryError> {
+    /// The range that begins at `offset`, once it is there; the one before it is done with, and
+    /// leaves its memory. Ranges are begun in their order, and each that was begun comes to an end:
+    /// none is waited for in vain.
+    fn wait_for(&self, offset: u64, mut before: Vec<u8>) -> Result<Vec<u8>, RegistryError> {
+        before.clear();
         let mut state = self.state();
         state.held -= 1;
+        if before.capacity() > 0 {
+            state.spare.push(before);
+        }
         self.changed.notify_all();
         let missing = |state: &mut State| !state.ready.contains_key(&offset);
         let mut state = self
@@ -199,9 +209,8 @@ impl Read for Parts {
         }
         let is_read = self.part.position() == self.part.get_ref().len() as u64;
         if is_read && self.offset < self.shared.end {
-            // Its memory is free before its slot is.
-            self.part = io::Cursor::default();
-            let bytes = self.shared.wait_for(self.offset);
+            let before = std::mem::take(&mut self.part).into_inner();
+            let bytes = self.shared.wait_for(self.offset, before);
             self.part = io::Cursor::new(bytes.map_err(RegistryError::into_io)?);
         }
         let count = self.part.read(buffer)?;

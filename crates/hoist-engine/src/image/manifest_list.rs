@@ -297,7 +297,7 @@ impl Engine {
     /// What a member's name means: to its registry, else here.
     fn member(&self, registry: &Registry, reference: &Reference) -> Result<ListEntry, EngineError> {
         match registry.manifest(reference) {
-            Ok(raw) => remote(registry, reference, raw),
+            Ok(raw) => remote(registry, reference, &raw),
             Err(
                 error @ (RegistryError::ManifestUnknown(_)
                 | RegistryError::PullDenied { .. }
@@ -339,7 +339,7 @@ fn already_there(list: &Reference) -> EngineError {
 fn remote(
     registry: &Registry,
     reference: &Reference,
-    raw: RawManifest,
+    raw: &RawManifest,
 ) -> Result<ListEntry, EngineError> {
     let Document::Manifest(manifest) = raw.document(reference)? else {
         return Err(EngineError::Invalid {
