@@ -27,6 +27,7 @@ mod layer;
 mod layer_tar;
 mod layout;
 mod names;
+mod note;
 mod overlay;
 mod remove;
 mod source;

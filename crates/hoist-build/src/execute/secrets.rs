@@ -16,7 +16,7 @@ use crate::{
     secret::{
         Secret, SshAgent,
         redact::Redactor,
-        scan::{Finding, Scanner, What},
+        scan::{Finding, Scanner},
     },
     tree::{Ownership, Root},
 };
@@ -58,11 +58,7 @@ impl<'a> Trust<'a> {
         let mut allowed = Vec::new();
         for Finding { path, what } in self.scanner.scan(&root)? {
             if !self.allowed.iter().any(|known| path.starts_with(known)) {
-                let what = match what {
-                    What::Secret(id) => format!("the value of the secret {id}"),
-                    What::PrivateKey => "a private key".to_owned(),
-                    What::EnvFile => "a file of settings and secrets".to_owned(),
-                };
+                let what = what.to_string();
                 return Err(BuildError::SecretInLayer { what, path });
             }
             allowed.push(path);

@@ -65,6 +65,9 @@ pub(crate) struct InspectManifestFlags {
 /// `manifest push`.
 #[derive(Debug, clap::Args)]
 pub(crate) struct PushListFlags {
+    /// Push although layers that were built here hold private keys or settings (.env)
+    #[arg(long)]
+    pub(crate) allow_secrets: bool,
     /// Allow push to an insecure registry
     #[arg(long)]
     pub(crate) insecure: bool,

@@ -12,7 +12,7 @@ use crate::{
         manifest::{AnnotateFlags, CreateListFlags, PushListFlags},
     },
     cli::Call,
-    commands::each,
+    commands::{each, push::refuse_secrets},
     error::CliError,
     ui::{
         self,
@@ -76,6 +76,14 @@ pub(crate) fn push(
     let engine = call.working_engine()?;
     let transfer = Transfer::on(Stream::Error);
     let registry = client(&transfer, [&list], flags.insecure)?;
+    if !flags.allow_secrets {
+        let made = engine.manifest_list(&list)?;
+        for entry in made.iter().flat_map(|made| &made.entries) {
+            if let Some(image) = &entry.image {
+                refuse_secrets(&engine, image, &entry.reference)?;
+            }
+        }
+    }
     let pushed = engine.push_manifest_list(&registry, &list, &transfer.listener())?;
     for manifest in &pushed.manifests {
         let digest = manifest
