@@ -55,5 +55,8 @@ pub use output::{ImageArchive, write_directory, write_files, write_image_archive
 pub use request::{
     BuildRequest, Built, BuiltLayer, DescribeImage, Fetch, FetchImage, ImportRequest, NamedContext,
 };
-pub use secret::{MAX_SECRET_BYTES, Secret, SshAgent};
+pub use secret::{
+    MAX_SECRET_BYTES, Secret, SshAgent,
+    published::{SecretInImage, secrets_in_image},
+};
 pub use size::{Growth, SizeReport, Waste, size_report};

@@ -145,6 +145,15 @@ impl EngineError {
             hint: None,
         }
     }
+
+    /// The same with what to do, where it has room for that.
+    #[must_use]
+    pub(crate) fn with_hint(mut self, text: impl Into<String>) -> Self {
+        if let Self::Invalid { hint, .. } | Self::Unsupported { hint, .. } = &mut self {
+            *hint = Some(text.into());
+        }
+        self
+    }
 }
 
 impl Describe for EngineError {

@@ -5,6 +5,7 @@ mod archive;
 mod event;
 mod layer;
 mod load;
+mod manifest_list;
 pub(crate) mod parallel;
 mod pull;
 mod push;
@@ -12,6 +13,7 @@ mod save;
 
 pub use event::{ImageEvent, LayerState, Listener};
 pub use load::Loaded;
+pub use manifest_list::{ListEntry, ListedPlatform, ManifestList, PushedList};
 pub use pull::{PullRequest, Pulled};
 pub use push::{PushRequest, Pushed};
 

@@ -10,6 +10,7 @@
 //!   container-names/<name>        → id            steps/<id>/     live state of build steps
 //!                   .lock         to remove one   network/        the network's leases
 //!   volumes/<name>/volume.json _data/
+//!   manifest-lists/<hash>.json    lists to be pushed
 //!   networks/                     hoist-network
 //!   …                             hoist-store
 //! ```

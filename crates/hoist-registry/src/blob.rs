@@ -1,6 +1,7 @@
 //! Blobs as streams: verified while they pass, resumed when the connection breaks.
 
 use std::{
+    collections::BTreeMap,
     fmt,
     io::{self, Read},
     ops::Range,
@@ -15,6 +16,8 @@ use crate::{
     error::{RegistryError, Result},
     event::RegistryEvent,
     host::Endpoint,
+    options::Ranges,
+    parts::{Parts, Slots},
     registry::{Registry, blob_failure},
     retry::Attempts,
     wire::{Response, connection_failure},
@@ -44,6 +47,18 @@ pub struct BlobReader {
     /// The verdict, when it is a bad one.
     mismatch: Option<Digest>,
     attempts: u32,
+    /// One of the ranges of a blob: the whole in its place is a failure.
+    is_range: bool,
+    /// No further ranges of this blob: the server does not have them, or nobody wanted them.
+    undivided: bool,
+}
+
+/// Why nothing could be read.
+enum Failure {
+    /// The connection.
+    Connection(RegistryError),
+    /// A range that another thread fetched, after all the attempts that it is worth.
+    Range(RegistryError),
 }
 
 impl Registry {
@@ -111,6 +126,7 @@ impl Registry {
         }
         let mut reader = self.reader(reference, descriptor, have..descriptor.size);
         reader.digester = Some(digester);
+        reader.undivided = false;
         Ok(reader)
     }
 
@@ -156,6 +172,9 @@ impl Registry {
             digester: None,
             mismatch: None,
             attempts: 1,
+            is_range: false,
+            // Of a part nobody knows that it is large.
+            undivided: true,
         }
     }
 }
@@ -174,11 +193,12 @@ impl BlobReader {
     pub fn bytes(mut self) -> Result<Vec<u8>> {
         let mut bytes = Vec::new();
         self.read_to_end(&mut bytes)
-            .map_err(|error| self.of_io(error))?;
+            .map_err(|error| self.failure(error))?;
         Ok(bytes)
     }
 
-    fn of_io(&self, error: io::Error) -> RegistryError {
+    /// What a failed [`read`](Read::read) of this reader means.
+    pub(crate) fn failure(&self, error: io::Error) -> RegistryError {
         match error.downcast::<RegistryError>() {
             Ok(error) => error,
             Err(error) => connection_failure(self.action.clone(), ureq::Error::from(error)),
@@ -203,14 +223,23 @@ impl BlobReader {
                 Err(error) => error,
             };
             self.body = None;
-            self.recover(failure)?;
+            match failure {
+                Failure::Connection(error) => self.recover(error)?,
+                // It was tried often enough, or is no failure of the range's alone.
+                Failure::Range(error)
+                    if error.is_transient() || matches!(error, RegistryError::Cancelled) =>
+                {
+                    return Err(blob_failure(error, &self.reference, self.digest));
+                }
+                Failure::Range(_) => self.undivided = true,
+            }
         }
     }
 
     /// At least one byte.
-    fn read_once(&mut self, buffer: &mut [u8]) -> Result<usize> {
+    fn read_once(&mut self, buffer: &mut [u8]) -> std::result::Result<usize, Failure> {
         if self.body.is_none() {
-            self.body = Some(self.open()?);
+            self.body = Some(self.open().map_err(Failure::Connection)?);
         }
         let body = self.body.as_mut().expect("opened above");
         let left = usize::try_from(self.end - self.offset).unwrap_or(usize::MAX);
@@ -226,10 +255,13 @@ impl BlobReader {
             Ok(count) => return Ok(count),
             Err(error) => error,
         };
-        Err(connection_failure(
-            self.action.clone(),
-            ureq::Error::from(error),
-        ))
+        Err(match error.downcast::<RegistryError>() {
+            Ok(error) => Failure::Range(error),
+            Err(error) => Failure::Connection(connection_failure(
+                self.action.clone(),
+                ureq::Error::from(error),
+            )),
+        })
     }
 
     /// After a failure: the next mirror, or the same server after a while.
@@ -263,11 +295,17 @@ impl BlobReader {
         let endpoint = &self.endpoints[self.current];
         let path = endpoint.path(self.reference.path());
         let rest = format!("{path}/blobs/{}", self.digest);
-        let whole = self.offset == 0 && self.end == self.size;
+        let slots = self.slots();
+        let length = self.registry.options().ranges.length.get();
+        let until = match &slots {
+            Some(_) => self.offset + length,
+            None => self.end,
+        };
+        let whole = self.offset == 0 && until == self.size;
         let headers = if whole {
             Vec::new()
         } else {
-            vec![("range", format!("bytes={}-{}", self.offset, self.end - 1))]
+            vec![("range", format!("bytes={}-{}", self.offset, until - 1))]
         };
         let response = self
             .registry
@@ -277,7 +315,17 @@ impl BlobReader {
         self.sized = response.content_length().is_some();
         if response.status == 206 && !whole {
             self.check_range(&response)?;
-            return Ok(response.into_reader());
+            let body = response.into_reader();
+            return match slots {
+                Some(slots) => self.divide(body, until, length, slots),
+                None => Ok(body),
+            };
+        }
+        if self.is_range {
+            return Err(RegistryError::Malformed {
+                what: response.action,
+                reason: "it sends the whole where a range was asked for".to_owned(),
+            });
         }
         self.check_size(self.size, response.content_length())?;
         let mut body = response.into_reader();
@@ -289,6 +337,50 @@ impl BlobReader {
                 let early = io::Error::from(io::ErrorKind::UnexpectedEof);
                 Err(connection_failure(self.action.clone(), early.into()))
             }
+            Err(error) => Err(connection_failure(self.action.clone(), error.into())),
+        }
+    }
+
+    /// Leave to fetch what is left by several connections, when it is worth that.
+    fn slots(&self) -> Option<Slots> {
+        let Ranges {
+            above,
+            length,
+            at_once,
+            ..
+        } = self.registry.options().ranges;
+        let left = self.end - self.offset;
+        if self.undivided || left < above || left <= length.get() {
+            return None;
+        }
+        self.registry.budget().take(at_once)
+    }
+
+    /// What is left: the range in `body`, up to `until`, and then those after it.
+    fn divide(
+        &self,
+        body: Box<dyn Read + Send>,
+        until: u64,
+        length: u64,
+        slots: Slots,
+    ) -> Result<Box<dyn Read + Send>> {
+        let registry = self.registry.clone();
+        let (reference, current) = (self.reference.clone(), self.current);
+        let blob = Descriptor {
+            media_type: String::new(),
+            digest: self.digest,
+            size: self.size,
+            platform: None,
+            annotations: BTreeMap::new(),
+        };
+        let open = move |start, end| Self {
+            current,
+            is_range: true,
+            ..registry.reader(&reference, &blob, start..end)
+        };
+        let places = (self.offset, until, self.end);
+        match Parts::begin(body, places, length, slots, Box::new(open)) {
+            Ok(parts) => Ok(Box::new(parts)),
             Err(error) => Err(connection_failure(self.action.clone(), error.into())),
         }
     }

@@ -204,6 +204,9 @@ impl Registry {
     /// Put a manifest or an index under the reference's tag, or without a tag under its digest.
     /// What it refers to must be there already.
     ///
+    /// One with a `subject` is found from there: a registry that does not see to that itself gets
+    /// the list of referrers under its tag.
+    ///
     /// # Errors
     /// [`RegistryError::PushDenied`]; [`RegistryError::DigestMismatch`] when the reference or the
     /// registry names another digest than that of `bytes`; failures of the wire.
@@ -225,7 +228,7 @@ impl Registry {
             self.options(),
             &format!("{path}/manifests/{name}"),
         )?;
-        let told = retrying(self.options(), || {
+        let sent = retrying(self.options(), || {
             let mut request =
                 Request::new(Method::PUT, uri.clone()).header("content-type", media_type);
             request.body = Body::Bytes(bytes);
@@ -233,10 +236,14 @@ impl Registry {
                 .call(&endpoint, &Access::push(path, None), &mut request)?
                 .checked()?;
             let told = response.header("docker-content-digest");
-            Ok(told.and_then(|digest| digest.parse().ok()))
-        })
-        .map_err(|error| push_failure(error, reference))?;
+            let told = told.and_then(|digest| digest.parse().ok());
+            Ok((told, response.header("oci-subject").is_some()))
+        });
+        let (told, is_listed) = sent.map_err(|error| push_failure(error, reference))?;
         check_digest(reference, told, Some(digest))?;
+        if !is_listed {
+            self.list_referrer(reference, media_type, bytes)?;
+        }
         Ok(digest)
     }
 

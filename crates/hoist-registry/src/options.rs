@@ -41,6 +41,8 @@ pub struct Options {
     pub retries: Retries,
     /// How long to wait for an answer.
     pub timeouts: Timeouts,
+    /// When a large blob is fetched by several connections.
+    pub ranges: Ranges,
     /// Upload blobs in pieces of so many bytes; `None` sends each in one request, which every
     /// registry takes. An upload that was cut goes on from where it was in both.
     pub chunk_size: Option<NonZeroU64>,
@@ -86,6 +88,21 @@ pub struct Timeouts {
     pub commit: Duration,
 }
 
+/// When a large blob is fetched by several connections, and how. What it takes of memory is
+/// `length` times `in_all`.
+#[derive(Debug, Clone, Copy)]
+pub struct Ranges {
+    /// Bytes from which on a blob is large.
+    pub above: u64,
+    /// Bytes that are asked for at once.
+    pub length: NonZeroU64,
+    /// Connections for one blob; fewer than two mean one for the whole.
+    pub at_once: usize,
+    /// Connections of this kind for all blobs together. A blob that finds fewer than two left is
+    /// fetched by one.
+    pub in_all: usize,
+}
+
 impl Default for Options {
     fn default() -> Self {
         Self {
@@ -98,6 +115,7 @@ impl Default for Options {
             proxies: Proxies::default(),
             retries: Retries::default(),
             timeouts: Timeouts::default(),
+            ranges: Ranges::default(),
             chunk_size: None,
             events: None,
             cancelled: Arc::default(),
@@ -111,6 +129,18 @@ impl Default for Retries {
             attempts: 5,
             first_wait: Duration::from_millis(500),
             longest_wait: Duration::from_mins(1),
+        }
+    }
+}
+
+impl Default for Ranges {
+    fn default() -> Self {
+        const MIB: u64 = 1 << 20;
+        Self {
+            above: 32 * MIB,
+            length: NonZeroU64::new(4 * MIB).expect("not zero"),
+            at_once: 4,
+            in_all: 6,
         }
     }
 }

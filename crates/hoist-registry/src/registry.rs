@@ -16,6 +16,7 @@ use crate::{
     host::Endpoint,
     mirror::Mirror,
     options::Options,
+    parts::Budget,
     retry::retrying,
     wire::{Request, Response, Wire},
 };
@@ -34,6 +35,8 @@ struct Inner {
     wire: Wire,
     mirrors: BTreeMap<String, Vec<Mirror>>,
     endpoints: Mutex<HashMap<String, Arc<Endpoint>>>,
+    /// Of ranges, for all blobs together.
+    budget: Budget,
 }
 
 /// A document of a registry, whole.
@@ -68,6 +71,7 @@ impl Registry {
         }
         Ok(Self {
             inner: Arc::new(Inner {
+                budget: Budget::new(options.ranges.in_all),
                 options,
                 wire,
                 mirrors,
@@ -84,6 +88,10 @@ impl Registry {
 
     pub(crate) fn wire(&self) -> &Wire {
         &self.inner.wire
+    }
+
+    pub(crate) fn budget(&self) -> &Budget {
+        &self.inner.budget
     }
 
     pub(crate) fn tell(&self, event: &RegistryEvent) {

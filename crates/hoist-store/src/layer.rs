@@ -110,6 +110,15 @@ impl Store {
         }
     }
 
+    /// Whether a layer's archive is the one that hoist makes of its files: it was built or imported
+    /// on this machine, or loaded from an archive of such a layer; not pulled.
+    ///
+    /// # Errors
+    /// As [`layer`](Self::layer).
+    pub fn is_made_here(&self, diff_id: &Digest) -> Result<bool> {
+        Ok(!LayerRecord::read(self, diff_id)?.foreign)
+    }
+
     /// A layer that nobody may sweep as long as this store value lives: for work that finds a
     /// layer now and names it in an image later.
     ///

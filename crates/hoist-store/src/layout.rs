@@ -15,6 +15,7 @@
 //!     tree/                         the directory in overlay form
 //!     blobs/<hex>.json              one form of it: its blob, as it came or was compressed
 //!   registry/<path…>/               one repository that is served to others (repository.rs)
+//!     <name>.json                   what somebody has found out about it (note.rs)
 //!   downloads/<hex>[.lock]          a blob on its way; what a killed pull has left of it
 //!   drafts/<pid>-<number>/          what one process is making; gone with it
 //!     lock                          held as long as that process lives

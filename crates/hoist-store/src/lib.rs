@@ -29,6 +29,7 @@ mod layer;
 mod layer_tar;
 mod layout;
 mod names;
+mod note;
 mod overlay;
 mod remove;
 mod repository;

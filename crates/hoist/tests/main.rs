@@ -22,6 +22,7 @@ mod kill9;
 mod lifecycle;
 mod limits;
 mod logs;
+mod manifests;
 mod monitor;
 mod network;
 mod registry;

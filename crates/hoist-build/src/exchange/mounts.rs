@@ -125,14 +125,14 @@ impl Worker<'_> {
     ) -> Result<Option<T>, BuildError> {
         if let What::Secret(_) = what {
             return Err(BuildError::SecretInLayer {
-                what: what.described(),
+                what: what.to_string(),
                 path: PathBuf::from(format!("(cache mount {id}){}", path.display())),
             });
         }
         self.emit(warning(format!(
             "the cache mount {id} is not exported: {} is in it: {path}; if that may be seen by whoever \
              has the cache, build with --allow-secret-in-layer {path}",
-            what.described(),
+            what,
             path = path.display(),
         )));
         Ok(None)

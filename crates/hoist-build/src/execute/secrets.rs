@@ -57,7 +57,7 @@ impl<'a> Trust<'a> {
         let mut allowed = Vec::new();
         for Finding { path, what } in self.findings(layer)? {
             if !self.allows(&path) {
-                let what = what.described();
+                let what = what.to_string();
                 return Err(BuildError::SecretInLayer { what, path });
             }
             allowed.push(path);

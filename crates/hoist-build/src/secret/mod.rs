@@ -1,8 +1,10 @@
 //! What a build is trusted with: secrets and agents of `RUN --mount`, and the care taken of them.
 //!
 //! A value is shown to the step that mounts it and to nobody else. [`redact`] takes it out of what
-//! is shown and stored of the step's output, [`scan`] looks through every new layer for it.
+//! is shown and stored of the step's output, [`scan`] looks through every new layer for it, and
+//! [`published`] through the layers of an image that is to leave this machine.
 
+pub(crate) mod published;
 pub(crate) mod redact;
 pub(crate) mod scan;
 

@@ -2,6 +2,7 @@
 //! keys, `.env` files.
 
 use std::{
+    fmt,
     fs::File,
     io::{self, Read},
     os::unix::ffi::OsStrExt,
@@ -15,6 +16,9 @@ use crate::{
     error::BuildError,
     tree::{Kind, Root, filter::Filter, walk},
 };
+
+/// Of which version the rules are: what was found by others is looked for again.
+pub(super) const RULES: u32 = 1;
 
 /// What a private key in PEM form begins with.
 const BEGIN: &[u8] = b"-----BEGIN ";
@@ -58,13 +62,12 @@ pub(crate) enum What {
     EnvFile,
 }
 
-impl What {
-    /// In words.
-    pub(crate) fn described(&self) -> String {
+impl fmt::Display for What {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Secret(id) => format!("the value of the secret {id}"),
-            Self::PrivateKey => "a private key".to_owned(),
-            Self::EnvFile => "a file of settings and secrets".to_owned(),
+            Self::Secret(id) => write!(f, "the value of the secret {id}"),
+            Self::PrivateKey => f.write_str("a private key"),
+            Self::EnvFile => f.write_str("a file of settings and secrets"),
         }
     }
 }

@@ -119,16 +119,7 @@ impl Engine {
             Some((_, manifest)) => manifest.layers,
             None => self.forms(&image, request.compression, events)?,
         };
-        let diff_ids = image.image.rootfs.diff_ids.iter();
-        let layers: Vec<Sent> = diff_ids
-            .zip(&blobs)
-            .map(|(diff_id, blob)| Sent {
-                diff_id: *diff_id,
-                blob: blob.clone(),
-            })
-            .collect();
-        self.send_layers(registry, reference, &layers, events)?;
-        let config = self.send_config(registry, reference, &image)?;
+        let config = self.send_blobs(registry, reference, &image, &blobs, events)?;
         let bytes = match self.known_manifest(&image, request.compression)? {
             Some((bytes, _)) => bytes,
             None => manifest(config, blobs)?,
@@ -137,6 +128,44 @@ impl Engine {
         store.put_manifest(&image.id, &bytes)?;
         store.tag_as_in_registry(reference, &image.id, &digest)?;
         Ok(pushed(&bytes))
+    }
+
+    /// The manifest of an image as a push without further wishes sends it; its layers are
+    /// compressed now where they were not.
+    pub(super) fn prepared_manifest(
+        &self,
+        image: &StoredImage,
+        events: &Listener,
+    ) -> Result<Vec<u8>, EngineError> {
+        if let Some((bytes, _)) = self.known_manifest(image, None)? {
+            return Ok(bytes);
+        }
+        let blobs = self.forms(image, None, events)?;
+        let config = descriptor(MEDIA_TYPE_CONFIG, &self.store().config(&image.id)?);
+        let bytes = manifest(config, blobs)?;
+        self.store().put_manifest(&image.id, &bytes)?;
+        Ok(bytes)
+    }
+
+    /// The layers of an image in these forms, and its configuration.
+    pub(super) fn send_blobs(
+        &self,
+        registry: &Registry,
+        reference: &Reference,
+        image: &StoredImage,
+        blobs: &[Descriptor],
+        events: &Listener,
+    ) -> Result<Descriptor, EngineError> {
+        let diff_ids = image.image.rootfs.diff_ids.iter();
+        let layers: Vec<Sent> = diff_ids
+            .zip(blobs)
+            .map(|(diff_id, blob)| Sent {
+                diff_id: *diff_id,
+                blob: blob.clone(),
+            })
+            .collect();
+        self.send_layers(registry, reference, &layers, events)?;
+        self.send_config(registry, reference, image)
     }
 
     fn send_config(
@@ -163,7 +192,7 @@ impl Engine {
 
     /// The manifest under which the image was pulled or pushed, when every layer of it has still
     /// the blob that it names, compressed as it should be.
-    fn known_manifest(
+    pub(super) fn known_manifest(
         &self,
         image: &StoredImage,
         codec: Option<Codec>,
@@ -398,7 +427,7 @@ pub(crate) fn manifest(
 }
 
 /// What a manifest says that it is; OCI allows it to say nothing.
-fn media_type(manifest: &[u8]) -> String {
+pub(super) fn media_type(manifest: &[u8]) -> String {
     serde_json::from_slice::<Manifest>(manifest)
         .ok()
         .and_then(|manifest| manifest.media_type)

@@ -14,6 +14,7 @@ pub(crate) mod help;
 pub(crate) mod image;
 pub(crate) mod lifecycle;
 pub(crate) mod list;
+pub(crate) mod manifest;
 pub(crate) mod pattern;
 pub(crate) mod registry;
 pub(crate) mod system;

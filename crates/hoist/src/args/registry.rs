@@ -1,4 +1,4 @@
-//! The flags of `pull`, `push`, `login`, `logout`, `search` and `manifest inspect`.
+//! The flags of `pull`, `push`, `login`, `logout` and `search`.
 
 use hoist_core::Platform;
 
@@ -16,12 +16,26 @@ pub(crate) enum PullPolicy {
     Never,
 }
 
+/// What scripts say of Docker's signatures, which there are none of: accepted.
+#[derive(Debug, clap::Args)]
+struct ContentTrust {
+    /// Skip image signing and verification (default true)
+    #[arg(
+        id = "disable-content-trust",
+        long = "disable-content-trust",
+        hide = true
+    )]
+    _disabled: bool,
+}
+
 /// `pull`.
 #[derive(Debug, clap::Args)]
 pub(crate) struct PullFlags {
     /// Download all tagged images in the repository
     #[arg(short, long)]
     pub(crate) all_tags: bool,
+    #[command(flatten)]
+    _content_trust: ContentTrust,
     /// Set platform if server is multi-platform capable
     #[arg(long, value_name = "string", value_parser = value::platform)]
     pub(crate) platform: Option<Platform>,
@@ -36,12 +50,20 @@ pub(crate) struct PushFlags {
     /// Push all tags of an image to the repository
     #[arg(short, long)]
     pub(crate) all_tags: bool,
-    /// Compress the layers so ("gzip", "zstd"), whatever form they have
+    /// Push although layers that were built here hold private keys or settings (.env)
+    #[arg(long)]
+    pub(crate) allow_secrets: bool,
+    /// Compress the layers so ("gzip", "zstd", each with ":LEVEL"), whatever form they have
     #[arg(long, value_name = "string")]
     pub(crate) compression: Option<String>,
+    #[command(flatten)]
+    _content_trust: ContentTrust,
     /// How much time to spend on it (gzip: 1-9, zstd: 1-19)
     #[arg(long, value_name = "int", requires = "compression")]
     pub(crate) compression_level: Option<u32>,
+    /// Push only if the image is for this platform (os/arch[/variant])
+    #[arg(long, value_name = "string", value_parser = value::platform)]
+    pub(crate) platform: Option<Platform>,
     /// Suppress verbose output
     #[arg(short, long)]
     pub(crate) quiet: bool,
@@ -76,12 +98,4 @@ pub(crate) struct SearchFlags {
     /// Don't truncate output
     #[arg(long)]
     pub(crate) no_trunc: bool,
-}
-
-/// `manifest inspect`.
-#[derive(Debug, clap::Args)]
-pub(crate) struct ManifestInspectFlags {
-    /// Also print the platform, the digest and the media type of each manifest
-    #[arg(short, long)]
-    pub(crate) verbose: bool,
 }

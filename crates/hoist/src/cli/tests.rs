@@ -37,7 +37,7 @@ fn the_overview_lists_every_command() {
       builder     Manage builds
       container   Manage containers
       image       Manage images
-      manifest    Look at image manifests and manifest lists
+      manifest    Manage image manifests and manifest lists
       system      Manage hoist
 
     Commands:

@@ -8,22 +8,17 @@ mod report;
 mod trust;
 
 use std::{
-    io,
     path::Path,
     process::ExitCode,
-    sync::{
-        Arc,
-        atomic::{AtomicBool, Ordering},
-    },
+    sync::{Arc, atomic::AtomicBool},
 };
 
 use hoist_build::{BuildError, BuildRequest, DescribeImage, Fetch, FetchImage};
-use hoist_core::{Kind, Reference, signal::Signal};
+use hoist_core::{Kind, Reference};
 use hoist_engine::{Engine, EngineError, image::PullRequest};
-use hoist_sys::signal::{self, Mask, SignalFd};
 
 use self::inputs::Context;
-use super::{check, pull, request};
+use super::{check, interrupt, pull, request};
 use crate::{
     args::build::BuildFlags,
     cli::Call,
@@ -76,7 +71,7 @@ pub(crate) fn build(
         Some(engine) => engine,
         None => call.working_engine()?,
     });
-    let cancelled = cancel_on_signals()?;
+    let cancelled = interrupt::watch()?;
     request.build.fetch = Some(fetch(&engine, flags, style, &cancelled));
     cache::add(&mut request.build, flags, style, &cancelled)?;
     let progress = Progress::new(style);
@@ -234,28 +229,6 @@ pub(super) fn argument(flag: &str) -> (String, Option<String>) {
         Some((name, value)) => (name.to_owned(), Some(value.to_owned())),
         None => (flag.to_owned(), settings::variable(flag)),
     }
-}
-
-/// A flag that turns true when the user interrupts; from now on signals do nothing else. A second
-/// one ends the program at once: what it leaves is swept by the next command.
-fn cancel_on_signals() -> Result<Arc<AtomicBool>, CliError> {
-    let cannot = |error: io::Error| {
-        CliError::of(
-            Kind::Unavailable,
-            format!("cannot watch for signals: {error}"),
-        )
-    };
-    let mask = Mask::of(&[Signal::INT, Signal::TERM, Signal::HUP].map(Signal::number));
-    signal::block(&mask).map_err(cannot)?;
-    let signals = SignalFd::new(&mask, false).map_err(cannot)?;
-    let cancelled = Arc::new(AtomicBool::new(false));
-    let flag = Arc::clone(&cancelled);
-    std::thread::spawn(move || {
-        while let Ok(Some(_)) = signals.read() {
-            flag.store(true, Ordering::SeqCst);
-        }
-    });
-    Ok(cancelled)
 }
 
 /// The failure of a build as the terminal shows it: the last lines of output, the place in the

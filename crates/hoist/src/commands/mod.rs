@@ -34,6 +34,7 @@ pub(crate) mod version;
 
 mod attached;
 mod each;
+mod interrupt;
 mod table;
 
 pub(crate) use table::{COMMON, Entry, GROUPS, Group, SECTIONS};

@@ -13,6 +13,7 @@ use hoist_engine::{
 use hoist_registry::Registry;
 use hoist_store::StoreError;
 
+use super::interrupt;
 use crate::{
     args::registry::{PullFlags, PullPolicy},
     cli::Call,
@@ -52,7 +53,7 @@ pub(crate) fn pull(
     } else {
         Stream::Output
     });
-    let registry = registry(&transfer)?;
+    let registry = stoppable_registry(&transfer, &interrupt::watch_transfer(interrupted)?)?;
     let references = if flags.all_tags {
         let tags = registry.tags(&untagged)?;
         let tagged = tags.iter().map(|tag| {
@@ -70,13 +71,20 @@ pub(crate) fn pull(
             reference: reference.clone(),
             platform: flags.platform.clone(),
         };
-        let pulled = engine.pull(&registry, &request, &transfer.listener())?;
+        let pulled = engine
+            .pull(&registry, &request, &transfer.listener())
+            .map_err(|error| interrupt::told(error.into(), interrupted))?;
         if !flags.quiet {
             ui::out(&summary(&reference, &pulled))?;
         }
         ui::line(&reference.to_string())?;
     }
     Ok(ExitCode::SUCCESS)
+}
+
+fn interrupted() -> CliError {
+    CliError::of(Kind::Cancelled, "the pull was interrupted")
+        .hint("what has arrived is kept, and the next pull goes on from there")
 }
 
 /// Docker's last lines about a pull.

@@ -138,8 +138,14 @@ pub(crate) static GROUPS: &[Group] = &[
     },
     Group {
         name: "manifest",
-        about: "Look at image manifests and manifest lists",
-        entries: &[entry("inspect", &INSPECT_MANIFEST)],
+        about: "Manage image manifests and manifest lists",
+        entries: &[
+            entry("annotate", &ANNOTATE_MANIFEST),
+            entry("create", &CREATE_LIST),
+            entry("inspect", &INSPECT_MANIFEST),
+            entry("push", &PUSH_LIST),
+            entry("rm", &REMOVE_LIST),
+        ],
     },
     Group {
         name: "system",
@@ -289,10 +295,43 @@ pub(super) static SEARCH: Command = Command {
 };
 
 pub(super) static INSPECT_MANIFEST: Command = Command {
-    usage: "[OPTIONS] MANIFEST",
+    usage: "[OPTIONS] [MANIFEST_LIST] MANIFEST",
     about: "Display an image manifest, or manifest list",
-    words: Words::Exactly(1),
+    words: Words::Between(1, 2),
     run: |call, argv| call.with(argv, manifest::inspect),
+    ..PLAIN
+};
+
+pub(super) static CREATE_LIST: Command = Command {
+    usage: "[OPTIONS] MANIFEST_LIST MANIFEST [MANIFEST...]",
+    about: "Create a local manifest list for annotating and pushing to a registry",
+    examples: manifest::list::EXAMPLES,
+    words: Words::AtLeast(2),
+    run: |call, argv| call.with(argv, manifest::list::create),
+    ..PLAIN
+};
+
+pub(super) static ANNOTATE_MANIFEST: Command = Command {
+    usage: "[OPTIONS] MANIFEST_LIST MANIFEST",
+    about: "Add additional information to a local image manifest",
+    words: Words::Exactly(2),
+    run: |call, argv| call.with(argv, manifest::list::annotate),
+    ..PLAIN
+};
+
+pub(super) static PUSH_LIST: Command = Command {
+    usage: "[OPTIONS] MANIFEST_LIST",
+    about: "Push a manifest list to a repository",
+    words: Words::Exactly(1),
+    run: |call, argv| call.with(argv, manifest::list::push),
+    ..PLAIN
+};
+
+pub(super) static REMOVE_LIST: Command = Command {
+    usage: "MANIFEST_LIST [MANIFEST_LIST...]",
+    about: "Delete one or more manifest lists from local storage",
+    words: Words::AtLeast(1),
+    run: |call, argv| call.with(argv, manifest::list::remove),
     ..PLAIN
 };
 

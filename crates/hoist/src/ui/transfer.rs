@@ -10,7 +10,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use hoist_core::{Digest, Reference, units};
+use hoist_core::{Digest, Reference, duration, units};
 use hoist_engine::image::{ImageEvent, LayerState, Listener};
 use hoist_registry::RegistryEvent;
 
@@ -51,6 +51,7 @@ struct State {
     /// Lines that the next drawing erases first.
     drawn: usize,
     last: Option<Instant>,
+    warned: Option<String>,
 }
 
 impl Transfer {
@@ -70,6 +71,7 @@ impl Transfer {
                 layers: Vec::new(),
                 drawn: 0,
                 last: None,
+                warned: None,
             })),
         }
     }
@@ -85,7 +87,7 @@ impl Transfer {
         let this = self.clone();
         Arc::new(move |event| {
             if let Some(text) = warning(event) {
-                this.lock().note(&text);
+                this.lock().warn(text);
             }
         })
     }
@@ -111,9 +113,12 @@ fn warning(event: &RegistryEvent) -> Option<String> {
             registry,
             limit,
             remaining,
-            ..
+            window,
         } if *remaining <= limit / 10 => {
-            format!("{registry} allows {remaining} more of {limit} pulls for now")
+            let window = window.map_or_else(String::new, |window| {
+                format!(" in {}", duration::human(window).to_lowercase())
+            });
+            format!("{registry}: {remaining} of {limit} pulls{window} are left")
         }
         _ => return None,
     })
@@ -166,6 +171,14 @@ impl State {
         } else if is_change && is_milestone(state) {
             let line = format!("{}: {}\n", layer.short(), words(state));
             self.say(&line);
+        }
+    }
+
+    /// A warning, unless it was the last one: a registry counts in every answer.
+    fn warn(&mut self, text: String) {
+        if self.warned.as_ref() != Some(&text) {
+            self.note(&text);
+            self.warned = Some(text);
         }
     }
 
