@@ -15,6 +15,7 @@
 //!     tree/                         the directory in overlay form
 //!     blobs/<hex>.json              one form of it: its blob, as it came or was compressed
 //!   downloads/<hex>[.lock]          a blob on its way; what a killed pull has left of it
+//!   quarantine/                     what a repair took out of the store (check/)
 //!   drafts/<pid>-<number>/          what one process is making; gone with it
 //!     lock                          held as long as that process lives
 //!     keeps/<hex>                   layers and images that it relies on: nobody may sweep them
@@ -108,6 +109,10 @@ impl Layout {
 
     pub(crate) fn downloads(&self) -> PathBuf {
         self.root.join("downloads")
+    }
+
+    pub(crate) fn quarantine(&self) -> PathBuf {
+        self.root.join("quarantine")
     }
 
     pub(crate) fn drafts(&self) -> PathBuf {

@@ -8,7 +8,8 @@
 //! ([`Store::tag`], [`Store::resolve`]).
 //!
 //! Many processes may use a store at the same time, and each may be killed at any moment: what is
-//! found is whole. What nothing refers to is swept by [`Store::collect_garbage`].
+//! found is whole. What nothing refers to is swept by [`Store::collect_garbage`]; what was damaged from
+//! outside is found, and mended where that is possible, by [`Store::check`].
 //!
 //! The store knows no containers: who uses an image is told to it by the caller. It never mounts
 //! anything, never talks to a registry, and never follows a link that a layer contains.
@@ -16,8 +17,10 @@
 
 mod archive;
 mod blob;
+mod check;
 mod compress;
 mod drafts;
+mod entries;
 mod error;
 mod format;
 mod garbage;
@@ -37,12 +40,16 @@ mod walk;
 mod xattrs;
 
 pub use blob::{BlobDraft, LayerBlob};
+pub use check::{
+    CheckReport, CheckStep, Depth, Finding, Mode, Outcome, Part, Remedy, check_format,
+};
 pub use compress::Codec;
 pub use drafts::LayerDraft;
+pub use entries::{EntryKind, TreeEntry, tree_entries};
 pub use error::{Force, Result, StoreError};
 pub use garbage::{Freed, Sweep};
 pub use image::{ImageSummary, StoredImage};
-pub use layer::{Layer, write_tree};
+pub use layer::{Layer, write_live_tree, write_tree};
 pub use overlay::OverlayXattrs;
 pub use remove::Removal;
 pub use store::{Hold, Store};
