@@ -236,6 +236,11 @@ impl LayerDraft {
         }
     }
 
+    /// Take a place that is free. Needs the store lock exclusively.
+    pub(crate) fn take_place(mut self, diff_id: &Digest) -> Result<()> {
+        self.publish(diff_id).map(drop)
+    }
+
     /// Take the place of a layer that a crash of the machine left unfinished.
     fn replace(&mut self, diff_id: &Digest) -> Result<Layer> {
         let exclusive = self.store.exclusive()?;

@@ -195,6 +195,10 @@ impl StoreError {
         }
     }
 
+    pub(crate) const fn is_no_such_image(&self) -> bool {
+        matches!(self, Self::NoSuchImage(_))
+    }
+
     /// Whether the failing file is simply not there.
     pub(crate) fn is_absent(&self) -> bool {
         matches!(self, Self::File { source, .. } if source.kind() == io::ErrorKind::NotFound)
@@ -237,6 +241,15 @@ impl Describe for StoreError {
     }
 
     fn hints(&self) -> Vec<String> {
+        if let Self::File { source, path, .. } = self
+            && source.kind() == io::ErrorKind::PermissionDenied
+        {
+            return vec![format!(
+                "{} belongs to another user: use the same user as before, or set HOIST_ROOT to a \
+                 directory of your own",
+                path.display()
+            )];
+        }
         let hint = match self {
             _ if self.is_full_disk() => {
                 "Free some space: `hoist system prune` removes what no container uses"
@@ -260,7 +273,8 @@ impl Describe for StoreError {
                 "Use the hoist that made it, or a newer one; or choose another HOIST_ROOT"
             }
             Self::Damaged { .. } => {
-                "Remove the image with --force and build, import or pull it again"
+                "hoist system check says what else is damaged and whom it touches, and with \
+                 --repair mends what can be mended"
             }
             Self::Archive { offset: 0, .. } => {
                 "Give a tar archive, plain or compressed by gzip or zstd"

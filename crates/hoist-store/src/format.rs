@@ -65,19 +65,54 @@ fn make(layout: &Layout, path: &Path) -> Result<()> {
             .create(&directory)
             .map_err(StoreError::file("make the directory", &directory))?;
     }
-    let format = Format {
-        version: VERSION,
-        compatible: Vec::new(),
-        read_only: Vec::new(),
-        incompatible: Vec::new(),
-    };
-    let content =
-        serde_json::to_vec_pretty(&format).map_err(|error| StoreError::damaged(path, &error))?;
+    let content = text(path, Vec::new())?;
     match atomic::claim(path, &content, 0o644, Durability::Whole) {
         // Two processes at once: the other one's is as good.
         Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Ok(()),
         result => result.map_err(StoreError::file("create", path)),
     }
+}
+
+/// A store that needs these features.
+fn text(path: &Path, incompatible: Vec<String>) -> Result<Vec<u8>> {
+    let format = Format {
+        version: VERSION,
+        compatible: Vec::new(),
+        read_only: Vec::new(),
+        incompatible,
+    };
+    serde_json::to_vec_pretty(&format).map_err(|error| StoreError::damaged(path, &error))
+}
+
+/// What is wrong with the `format.json` of a store, if anything; one of a newer hoist is not wrong.
+pub(crate) fn problem(layout: &Layout) -> Result<Option<String>> {
+    let path = layout.format();
+    let content = match atomic::read(&path) {
+        Ok(content) => content,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+        Err(error) => return Err(StoreError::file("read", &path)(error)),
+    };
+    match judge(layout.root(), &path, &content) {
+        Err(StoreError::Damaged { reason, .. }) => return Ok(Some(reason)),
+        // What a newer hoist writes looks as that one likes.
+        Err(StoreError::Newer { .. }) | Ok(Access::Read(_)) => return Ok(None),
+        Err(error) => return Err(error),
+        Ok(Access::Write) => {}
+    }
+    let format: Format =
+        serde_json::from_slice(&content).map_err(|error| StoreError::damaged(&path, &error))?;
+    let again =
+        serde_json::to_vec_pretty(&format).map_err(|error| StoreError::damaged(&path, &error))?;
+    Ok((again != content).then(|| "it is not as hoist writes it".to_owned()))
+}
+
+/// Write the format anew, when nobody can say any more what it was: as of a store that needs all
+/// features of this hoist, so that no older one takes it for its own.
+pub(crate) fn rewrite(layout: &Layout) -> Result<()> {
+    let path = layout.format();
+    let features = KNOWN.iter().map(|&feature| feature.to_owned()).collect();
+    atomic::write(&path, &text(&path, features)?, 0o644, Durability::Durable)
+        .map_err(StoreError::file("write", &path))
 }
 
 fn judge(root: &Path, path: &Path, content: &[u8]) -> Result<Access> {
@@ -92,6 +127,9 @@ fn judge(root: &Path, path: &Path, content: &[u8]) -> Result<Access> {
         what,
     };
     let Version { version } = serde_json::from_slice(content).map_err(damaged)?;
+    if version == 0 {
+        return Err(StoreError::damaged(path, &"there is no version 0"));
+    }
     if version > VERSION {
         return Err(newer(format!(
             "format version {version} (this hoist knows up to {VERSION})"

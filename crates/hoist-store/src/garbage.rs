@@ -144,7 +144,7 @@ fn sweep_blobs(layout: &Layout, wanted: &BTreeSet<Digest>) -> Result<u64> {
 }
 
 /// Remove the temporary files of killed writers. Nobody writes now.
-fn sweep_temporary(layout: &Layout) -> Result<()> {
+pub(crate) fn sweep_temporary(layout: &Layout) -> Result<()> {
     let mut directories = vec![
         layout.blobs(),
         layout.images(),

@@ -111,7 +111,11 @@ impl Store {
     }
 
     /// Unpack everything that `input` delivers.
-    fn unpack_kept(&self, layer: &LayerDraft, input: &mut impl Read) -> Result<Unpacked> {
+    pub(crate) fn unpack_kept(
+        &self,
+        layer: &LayerDraft,
+        input: &mut impl Read,
+    ) -> Result<Unpacked> {
         let (decompressed, is_plain) = archive::decompressed_layer(&mut *input)?;
         let mut digested = BufReader::with_capacity(
             BUFFER,
@@ -184,10 +188,10 @@ impl Store {
 }
 
 /// What an archive was.
-struct Unpacked {
-    diff_id: Digest,
-    archive_size: u64,
-    size: u64,
+pub(crate) struct Unpacked {
+    pub(crate) diff_id: Digest,
+    pub(crate) archive_size: u64,
+    pub(crate) size: u64,
     is_plain: bool,
 }
 

@@ -14,7 +14,7 @@ use serde::{Deserialize, Serialize};
 use crate::{
     archive,
     error::{Result, StoreError},
-    layer_tar::{self, Failure},
+    layer_tar::{self, Failure, Motion, Totals},
     layout::{LAYER_RECORD, TREE},
     store::{Store, read_record, write_record},
 };
@@ -94,12 +94,17 @@ impl Store {
         Ok(self.layer_of(*diff_id, record.size))
     }
 
-    /// Whether the store has a layer, whole.
+    /// Whether the store has a layer, whole: its files, and the blob that it came as.
     ///
     /// # Errors
     /// [`StoreError::File`] when it cannot be told.
     pub fn has_layer(&self, diff_id: &Digest) -> Result<bool> {
         match LayerRecord::read(self, diff_id) {
+            Ok(record) if record.foreign => match self.layer_blobs(diff_id) {
+                Ok(blobs) => Ok(!blobs.is_empty()),
+                Err(StoreError::Damaged { .. }) => Ok(false),
+                Err(error) => Err(error),
+            },
             Ok(_) => Ok(true),
             Err(
                 StoreError::NoSuchLayer(_)
@@ -240,7 +245,21 @@ impl<W: Write> Write for Digested<W> {
 /// # Errors
 /// [`StoreError::File`] for what cannot be read or written, with the path.
 pub fn write_tree(root: OwnedFd, name: &Path, output: impl Write) -> Result<()> {
-    match layer_tar::write(root, name, output) {
+    of_tree(layer_tar::write(root, name, output), name)
+}
+
+/// [`write_tree`], for a tree that somebody works in: what vanishes meanwhile is left out, and a file
+/// that becomes shorter ends in zeros.
+///
+/// # Errors
+/// As [`write_tree`].
+pub fn write_live_tree(root: OwnedFd, name: &Path, output: impl Write) -> Result<()> {
+    let written = layer_tar::write_moving(root, name, Motion::Live, output);
+    of_tree(written, name)
+}
+
+fn of_tree(written: std::result::Result<Totals, Failure>, name: &Path) -> Result<()> {
+    match written {
         Ok(_) => Ok(()),
         Err(Failure::Tree(error)) => Err(error),
         Err(Failure::Output(error)) => Err(StoreError::file("archive", name)(error)),

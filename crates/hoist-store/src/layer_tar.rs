@@ -45,14 +45,34 @@ pub(crate) enum Failure {
     Output(io::Error),
 }
 
+/// Whether a tree may change while its archive is written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Motion {
+    /// It is nobody's any more: a change is an error.
+    Still,
+    /// Somebody works in it: what vanishes is left out, what becomes shorter is filled with zeros.
+    Live,
+}
+
 /// Write the archive of the tree `root`, which lies at `base`, into `output`.
 pub(crate) fn write(
     root: OwnedFd,
     base: &Path,
     output: impl Write,
 ) -> std::result::Result<Totals, Failure> {
+    write_moving(root, base, Motion::Still, output)
+}
+
+/// [`write`], for a tree that may change.
+pub(crate) fn write_moving(
+    root: OwnedFd,
+    base: &Path,
+    motion: Motion,
+    output: impl Write,
+) -> std::result::Result<Totals, Failure> {
     let mut tar = LayerTar {
         base,
+        motion,
         output: Writer::new(Counted { output, count: 0 }),
         output_error: None,
         links: HashMap::new(),
@@ -62,7 +82,10 @@ pub(crate) fn write(
     };
     let mut written = tar.root(root.as_fd());
     if written.is_ok() {
-        written = walk(root, base, &mut |entry| tar.entry(entry));
+        written = walk(root, base, &mut |entry| match tar.entry(entry) {
+            Err(error) if motion == Motion::Live && error.is_absent() => Ok(()),
+            result => result,
+        });
     }
     if let Some(error) = tar.output_error {
         return Err(Failure::Output(error));
@@ -95,6 +118,7 @@ impl<W: Write> Write for Counted<W> {
 
 struct LayerTar<'a, W> {
     base: &'a Path,
+    motion: Motion,
     output: Writer<Counted<W>>,
     /// Set when the output failed: then it is told instead of what stopped the walk.
     output_error: Option<io::Error>,
@@ -222,9 +246,17 @@ impl<W: Write> LayerTar<'_, W> {
                     result.map_err(StoreError::file("read", &located(self.base, entry.path)))?
                 }
             };
-            if count == 0 {
-                return Err(self.unrepresentable(entry.path, "it became shorter while it was read"));
-            }
+            let count = match (count, self.motion) {
+                (0, Motion::Still) => {
+                    let reason = "it became shorter while it was read";
+                    return Err(self.unrepresentable(entry.path, reason));
+                }
+                (0, Motion::Live) => {
+                    self.buffer[..most].fill(0);
+                    most
+                }
+                (count, _) => count,
+            };
             rest -= count as u64;
             let written = self.output.data(&self.buffer[..count]);
             self.taken(written)?;

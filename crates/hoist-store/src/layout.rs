@@ -17,6 +17,7 @@
 //!   registry/<path…>/               one repository that is served to others (repository.rs)
 //!     <name>.json                   what somebody has found out about it (note.rs)
 //!   downloads/<hex>[.lock]          a blob on its way; what a killed pull has left of it
+//!   quarantine/                     what a repair took out of the store (check/)
 //!   drafts/<pid>-<number>/          what one process is making; gone with it
 //!     lock                          held as long as that process lives
 //!     keeps/<hex>                   layers and images that it relies on: nobody may sweep them
@@ -115,6 +116,10 @@ impl Layout {
 
     pub(crate) fn downloads(&self) -> PathBuf {
         self.root.join("downloads")
+    }
+
+    pub(crate) fn quarantine(&self) -> PathBuf {
+        self.root.join("quarantine")
     }
 
     pub(crate) fn drafts(&self) -> PathBuf {

@@ -8,7 +8,8 @@
 //! ([`Store::tag`], [`Store::resolve`]).
 //!
 //! Many processes may use a store at the same time, and each may be killed at any moment: what is
-//! found is whole. What nothing refers to is swept by [`Store::collect_garbage`].
+//! found is whole. What nothing refers to is swept by [`Store::collect_garbage`]; what was damaged from
+//! outside is found, and mended where that is possible, by [`Store::check`].
 //!
 //! What is served to others by a registry are its [`Repository`]s, over the same blobs.
 //!
@@ -18,8 +19,10 @@
 
 mod archive;
 mod blob;
+mod check;
 mod compress;
 mod drafts;
+mod entries;
 mod error;
 mod format;
 mod garbage;
@@ -41,12 +44,16 @@ mod walk;
 mod xattrs;
 
 pub use blob::{BlobDraft, LayerBlob};
+pub use check::{
+    CheckReport, CheckStep, Depth, Finding, Mode, Outcome, Part, Remedy, check_format,
+};
 pub use compress::Codec;
 pub use drafts::{DigestedLayer, LayerDraft};
+pub use entries::{EntryKind, TreeEntry, tree_entries};
 pub use error::{Force, Result, StoreError};
 pub use garbage::{Freed, Sweep};
 pub use image::{ImageSummary, StoredImage};
-pub use layer::{Layer, write_tree};
+pub use layer::{Layer, write_live_tree, write_tree};
 pub use overlay::OverlayXattrs;
 pub use remove::Removal;
 pub use repository::{

@@ -18,9 +18,9 @@ use crate::{
 
 /// A file below `names/`.
 #[derive(Debug, Serialize, Deserialize)]
-struct Name {
-    reference: Reference,
-    image: Digest,
+pub(crate) struct Name {
+    pub(crate) reference: Reference,
+    pub(crate) image: Digest,
     /// What the registry means by it: the digest of a manifest or an index.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     registry: Option<Digest>,

@@ -78,8 +78,11 @@ pub(crate) fn walk(
         let Some(parent) = top.directory.as_ref().map(AsFd::as_fd) else {
             continue;
         };
-        let stat =
-            inspect(parent, &name, AtFlags::SYMLINK_NOFOLLOW).map_err(failed("inspect", &path))?;
+        let stat = match inspect(parent, &name, AtFlags::SYMLINK_NOFOLLOW) {
+            // Gone since it was listed: as if the walk had come a moment later.
+            Err(Errno::NOENT) => continue,
+            stat => stat.map_err(failed("inspect", &path))?,
+        };
         let kind = FileType::from_raw_mode(stat.stx_mode.into());
         let mut seen = Visit {
             path: &path,
@@ -94,8 +97,10 @@ pub(crate) fn walk(
             continue;
         }
         let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-        let directory = rustix::fs::openat(parent, &name, flags, Mode::empty())
-            .map_err(failed("open", &path))?;
+        let directory = match rustix::fs::openat(parent, &name, flags, Mode::empty()) {
+            Err(Errno::NOENT) => continue,
+            directory => directory.map_err(failed("open", &path))?,
+        };
         seen.directory = Some(directory.as_fd());
         visit(&seen)?;
         levels.push(level(directory, &stat, path.len()).map_err(failed("list", &path))?);
@@ -116,7 +121,11 @@ const fn identity(stat: &Statx) -> Identity {
 }
 
 fn level(directory: OwnedFd, stat: &Statx, path_length: usize) -> rustix::io::Result<Level> {
-    let entries = hoist_sys::tree::entries(directory.as_fd())?;
+    let entries = match hoist_sys::tree::entries(directory.as_fd()) {
+        // The directory itself is gone.
+        Err(Errno::NOENT) => Vec::new(),
+        entries => entries?,
+    };
     let mut names: Vec<_> = entries.into_iter().map(|(name, _)| name).collect();
     names.sort_unstable();
     Ok(Level {
