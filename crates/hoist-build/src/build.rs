@@ -56,10 +56,33 @@ pub fn build(
     let started = Instant::now();
     let (listing, dockerfile, path) = read_dockerfile(request)?;
     let dockerfile = dockerfile?;
+    events(loaded(
+        format!("build definition from {}", listing.name),
+        Some(listing.source.text().len() as u64),
+        started,
+    ));
+    let planning = Instant::now();
     let plan = make_plan(engine, request, &dockerfile, &listing)?;
+    let mut bases: Vec<&String> = plan
+        .stages
+        .iter()
+        .filter_map(|stage| stage.base_name.as_ref())
+        .collect();
+    bases.sort();
+    bases.dedup();
+    for base in bases {
+        events(loaded(format!("metadata for {base}"), None, planning));
+    }
     let remembered = engine.settings().root.join(CONTEXTS);
     let reading = Instant::now();
     let contexts = Contexts::open(request, &plan, path.as_deref(), &remembered)?;
+    let ignore = contexts.main.ignore.as_ref();
+    let name = ignore.map_or(".dockerignore", |file| file.name.as_str());
+    events(loaded(
+        name.to_owned(),
+        ignore.map(|file| file.bytes),
+        reading,
+    ));
     let patterns = contexts.main.patterns();
     let mut checks = Checks::begin(&dockerfile, &listing, request, &plan, patterns, events)?;
     let gathered = gather_all(&plan, &contexts, &listing, cancelled);
@@ -120,6 +143,15 @@ pub fn build(
         duration: started.elapsed(),
     });
     Ok(built)
+}
+
+/// `what` was read since `started`.
+fn loaded(what: String, bytes: Option<u64>, started: Instant) -> BuildEvent {
+    BuildEvent::Loaded {
+        what,
+        bytes,
+        duration: started.elapsed(),
+    }
 }
 
 /// A Dockerfile that was read: its text, what the parser made of it, and where it lies when it is

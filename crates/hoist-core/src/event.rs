@@ -17,6 +17,18 @@ use crate::digest::Digest;
 #[derive(Debug, Clone, PartialEq, Serialize)]
 #[serde(tag = "event", rename_all = "snake_case")]
 pub enum BuildEvent {
+    /// Something that all steps need was read before the first of them.
+    Loaded {
+        /// What, as BuildKit calls it: `build definition from Dockerfile`, `.dockerignore`,
+        /// `metadata for docker.io/library/python:3.11-slim`.
+        what: String,
+        /// Its bytes, when it is a file.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        bytes: Option<u64>,
+        /// How long it took.
+        #[serde(rename = "seconds", serialize_with = "as_seconds")]
+        duration: Duration,
+    },
     /// The build context was looked through.
     ContextScanned {
         /// Files that the context has, ignored ones not counted.
@@ -32,6 +44,11 @@ pub enum BuildEvent {
         index: usize,
         /// How many stages run.
         total: usize,
+        /// The image that it starts from, when it starts from one.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        base: Option<String>,
+        /// How many steps it has; the image that it starts from counts as the first.
+        steps: usize,
     },
     /// A step is about to be looked up or run.
     StepStarted {
@@ -41,6 +58,10 @@ pub enum BuildEvent {
         total: usize,
         /// The stage it belongs to.
         stage: String,
+        /// Its position among the steps of the stage; the image that the stage starts from is 1.
+        number: usize,
+        /// How many steps the stage has, that image included.
+        of: usize,
         /// The instruction, as `[builder 2/5] RUN pip install …` shows it, without the bracket.
         text: String,
     },
@@ -189,11 +210,15 @@ mod tests {
                 stage: "builder".to_owned(),
                 index: 1,
                 total: 2,
+                base: None,
+                steps: 4,
             },
             BuildEvent::StepStarted {
                 index: 2,
                 total: 5,
                 stage: "builder".to_owned(),
+                number: 1,
+                of: 4,
                 text: "RUN make".to_owned(),
             },
             BuildEvent::StepReason {
@@ -237,8 +262,8 @@ mod tests {
             .collect();
         insta::assert_snapshot!(lines.join("\n"), @r#"
         {"event":"context_scanned","files":3,"bytes":4096}
-        {"event":"stage_started","stage":"builder","index":1,"total":2}
-        {"event":"step_started","index":2,"total":5,"stage":"builder","text":"RUN make"}
+        {"event":"stage_started","stage":"builder","index":1,"total":2,"steps":4}
+        {"event":"step_started","index":2,"total":5,"stage":"builder","number":1,"of":4,"text":"RUN make"}
         {"event":"step_reason","index":2,"text":"COPY Makefile: content changed"}
         {"event":"step_output","index":2,"stream":"stderr","text":"café �\n"}
         {"event":"step_finished","index":2,"seconds":1.5,"layer_bytes":7}

@@ -51,6 +51,8 @@ pub(crate) struct StagePlan {
     /// Its number in the Dockerfile.
     pub(crate) number: usize,
     pub(crate) base: Base,
+    /// The name of the image that it starts from, when it starts from one.
+    pub(crate) base_name: Option<String>,
     pub(crate) entries: Vec<Entry>,
     /// The configuration at its end.
     pub(crate) config: StageConfig,
@@ -362,6 +364,11 @@ impl Plan {
 }
 
 impl StagePlan {
+    /// How many steps it has, as people count them: the image that it starts from is the first.
+    pub(crate) fn length(&self) -> usize {
+        self.steps().count() + usize::from(self.base_name.is_some())
+    }
+
     /// The steps of the stage.
     pub(crate) fn steps(&self) -> impl Iterator<Item = &Step> {
         self.entries.iter().filter_map(|entry| match entry {

@@ -41,6 +41,7 @@ pub use health::HEALTHCHECK_MODULE;
 pub use options::Options;
 pub use pages::{PAGES, Page};
 pub use secrets::is_secret;
+pub use shell::bash_syntax;
 pub use user::USER_CANNOT_READ;
 
 /// Whose rule it is.

@@ -11,7 +11,7 @@ use hoist_core::{
     units,
 };
 
-use super::{Lines, Render, seconds, title, warnings};
+use super::{Lines, Render, Stages, seconds, title, warnings};
 use crate::format::ellipsis;
 
 /// Lines of output that a running step shows.
@@ -25,6 +25,7 @@ pub(super) struct Live {
     colour: bool,
     started: Instant,
     steps: BTreeMap<usize, Step>,
+    stages: Stages,
     total: usize,
     done: usize,
     warnings: Vec<Warning>,
@@ -53,6 +54,7 @@ impl Live {
             colour,
             started: Instant::now(),
             steps: BTreeMap::new(),
+            stages: Stages::default(),
             total: 0,
             done: 0,
             warnings: Vec::new(),
@@ -145,11 +147,14 @@ impl Render for Live {
                 index,
                 total,
                 stage,
+                number,
+                of,
                 text,
             } => {
                 self.total = *total;
+                let stage = self.stages.shown(stage);
                 let step = Step {
-                    title: title(stage, *index, *total, text),
+                    title: title(stage, *number, *of, text),
                     started: Instant::now(),
                     lines: Lines::default(),
                     output: VecDeque::new(),
@@ -204,7 +209,11 @@ impl Render for Live {
                 }
                 text
             }
-            BuildEvent::StageStarted { .. }
+            BuildEvent::StageStarted { total, .. } => {
+                self.stages = Stages(*total);
+                String::new()
+            }
+            BuildEvent::Loaded { .. }
             | BuildEvent::PartFinished { .. }
             | BuildEvent::Exporting { .. } => String::new(),
         };
@@ -250,7 +259,9 @@ mod tests {
         let started = |index: usize, text: &str| BuildEvent::StepStarted {
             index,
             total: 2,
-            stage: "0".to_owned(),
+            stage: "stage-0".to_owned(),
+            number: index,
+            of: 2,
             text: text.to_owned(),
         };
         let mut text = live.event(&started(1, "RUN make"));
