@@ -17,11 +17,13 @@
 
 mod build;
 mod cache;
+mod cdi;
 pub mod check;
 mod collect;
 mod config;
 mod context;
 mod emulation;
+mod entitlement;
 mod error;
 mod excerpt;
 mod execute;
@@ -43,8 +45,10 @@ mod tree;
 
 pub use build::build;
 pub use cache::{Prune, cached_layers, prune_cache};
+pub use cdi::CDI_DIRECTORIES;
 pub use collect::{CacheEntry, CacheKind, CachePolicy, CacheScope, cache_entries, collect_cache};
 pub use context::archive::{UnpackedContext, is_archive, unpack_context};
+pub use entitlement::Entitlement;
 pub use error::BuildError;
 pub use import::import;
 pub use output::{ImageArchive, write_directory, write_files, write_image_archive};

@@ -246,22 +246,6 @@ mod tests {
                 "the test [[ ]] is bash's",
             ),
             (
-                "set -o pipefail; a | b",
-                2,
-                "",
-                "/bin/sh: 1: set: Illegal option -o pipefail",
-                "set -o pipefail is bash's",
-            ),
-            ("files=(a b); ls", 2, "", "", "the array =( ) is bash's"),
-            ("[[ $A == b* ]]", 1, "", "", "the test [[ ]] is bash's"),
-            (
-                "test $A == b",
-                2,
-                "",
-                "sh: b: unknown operand",
-                "== in a test",
-            ),
-            (
                 "uv pip install fastapi",
                 2,
                 "",
@@ -310,8 +294,34 @@ mod tests {
             assert!(hint.starts_with(expected), "{command}: {hint}");
         }
         assert_eq!(first("make", 2, "", "make: *** [all] Error 1"), None);
+
+        assert_eq!(first("cat x", 1, "", "cat: x: Permission denied"), None);
+    }
+    #[test]
+    fn bash_is_recognised_by_a_complaint_or_by_silence() {
+        let table = [
+            (
+                "set -o pipefail; a | b",
+                2,
+                "",
+                "/bin/sh: 1: set: Illegal option -o pipefail",
+                "set -o pipefail is bash's",
+            ),
+            ("files=(a b); ls", 2, "", "", "the array =( ) is bash's"),
+            ("[[ $A == b* ]]", 1, "", "", "the test [[ ]] is bash's"),
+            (
+                "test $A == b",
+                2,
+                "",
+                "sh: b: unknown operand",
+                "== in a test",
+            ),
+        ];
+        for (command, code, user, line, expected) in table {
+            let hint = first(command, code, user, line).unwrap_or_default();
+            assert!(hint.starts_with(expected), "{command}: {hint}");
+        }
         assert_eq!(first("[[ -f x ]] && make", 2, "", "Error 1"), None);
         assert_eq!(first("test -f x", 1, "", ""), None);
-        assert_eq!(first("cat x", 1, "", "cat: x: Permission denied"), None);
     }
 }

@@ -5,7 +5,10 @@ use std::{collections::BTreeMap, fmt, path::PathBuf, sync::Arc};
 use hoist_core::{Digest, Platform, Reference, event::Warning};
 use hoist_engine::{EngineError, request::NetworkMode, step::Surroundings};
 
-use crate::secret::{Secret, SshAgent};
+use crate::{
+    entitlement::Entitlement,
+    secret::{Secret, SshAgent},
+};
 
 /// A build: the flags of `hoist build`.
 #[derive(Debug, Clone, Default)]
@@ -37,6 +40,11 @@ pub struct BuildRequest {
     pub surroundings: Surroundings,
     /// The network of RUN steps.
     pub network: NetworkMode,
+    /// What the Dockerfile may ask for beyond the usual (`--allow`).
+    pub allowed: Vec<Entitlement>,
+    /// Where devices of `RUN --device` are described, those of later directories counting more:
+    /// [`crate::CDI_DIRECTORIES`].
+    pub cdi_directories: Vec<PathBuf>,
     /// The platform to build for; that of the machine when absent.
     pub platform: Option<Platform>,
     /// What `RUN --mount=type=secret` may show.

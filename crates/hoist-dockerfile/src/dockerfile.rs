@@ -191,10 +191,11 @@ fn nothing_to_build(source: &Source, has_args: bool) -> Diagnostic {
     Diagnostic::error("no-instructions", message, span).with_help("start with FROM image")
 }
 
-/// Other frontends than Docker's own are programs that hoist does not run.
-fn foreign_frontend(directives: &Directives) -> Option<Diagnostic> {
-    let syntax = directives.syntax.as_ref()?;
-    let image = syntax.split_whitespace().next().unwrap_or_default();
+/// Whether `image`, as `# syntax=` and `BUILDKIT_SYNTAX` name it, is a frontend that hoist has
+/// built in.
+#[must_use]
+pub fn is_own_frontend(image: &str) -> bool {
+    let image = image.split_whitespace().next().unwrap_or_default();
     let name = image.split('@').next().unwrap_or_default();
     let name = match name.rsplit_once(':') {
         Some((name, tag)) if !tag.contains('/') => name,
@@ -202,9 +203,16 @@ fn foreign_frontend(directives: &Directives) -> Option<Diagnostic> {
     };
     let own = ["docker/dockerfile", "docker/dockerfile-upstream"];
     let known = |own: &&str| name == *own || name.ends_with(&format!("/{own}"));
-    if own.iter().any(known) {
+    own.iter().any(known)
+}
+
+/// Other frontends than Docker's own are programs that hoist does not run.
+fn foreign_frontend(directives: &Directives) -> Option<Diagnostic> {
+    let syntax = directives.syntax.as_ref()?;
+    if is_own_frontend(syntax) {
         return None;
     }
+    let image = syntax.split_whitespace().next().unwrap_or_default();
     let message = format!("unsupported frontend: {image}");
     let help = "a # syntax line names a program that reads the rest of the file; hoist has \
                 docker/dockerfile built in and runs no other. Remove the line, or name \

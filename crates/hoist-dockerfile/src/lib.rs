@@ -25,7 +25,7 @@ pub mod suggest;
 mod syntax;
 
 pub use diagnostic::{Diagnostic, Severity};
-pub use dockerfile::{Dockerfile, Stage, parse, parse_bytes};
+pub use dockerfile::{Dockerfile, Stage, is_own_frontend, parse, parse_bytes};
 pub use error::DockerfileError;
 pub use instruction::{CommandForm, Instruction, InstructionKind};
 pub use render::render;

@@ -8,7 +8,7 @@ mod trust;
 
 use std::{
     io,
-    path::Path,
+    path::{Path, PathBuf},
     process::ExitCode,
     sync::{
         Arc,
@@ -16,7 +16,7 @@ use std::{
     },
 };
 
-use hoist_build::{BuildError, BuildRequest, Fetch, FetchImage};
+use hoist_build::{BuildError, BuildRequest, CDI_DIRECTORIES, Fetch, FetchImage};
 use hoist_core::{Kind, Reference, signal::Signal};
 use hoist_engine::{Engine, EngineError, image::PullRequest};
 use hoist_sys::signal::{self, Mask, SignalFd};
@@ -197,6 +197,8 @@ fn from_flags(
         uncached_stages: flags.inputs.uncached_stages(),
         surroundings: flags.surroundings.surroundings(),
         network: flags.network.unwrap_or_default(),
+        allowed: flags.surroundings.allow.clone(),
+        cdi_directories: CDI_DIRECTORIES.map(PathBuf::from).to_vec(),
         platform: flags.platform.clone(),
         secrets: trust::secrets(&flags.trust.secret)?,
         agents: trust::agents(&flags.trust.ssh)?,

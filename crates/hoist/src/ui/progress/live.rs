@@ -134,14 +134,9 @@ impl Render for Live {
     fn event(&mut self, event: &BuildEvent) -> String {
         let finished = match event {
             BuildEvent::ContextScanned { files, bytes } => {
-                let text = format!(
-                    "[internal] build context: {files} files, {}",
-                    units::human_size(*bytes)
-                );
-                format!(
-                    "{}\n",
-                    self.line(&text, self.started.elapsed(), Colour::Blue)
-                )
+                let size = units::human_size(*bytes);
+                let text = format!("[internal] build context: {files} files, {size}");
+                self.line(&text, self.started.elapsed(), Colour::Blue) + "\n"
             }
             BuildEvent::StepStarted {
                 index,
@@ -196,18 +191,13 @@ impl Render for Live {
                 names,
                 duration,
             } => {
-                let mut text = format!(
-                    "{}\n",
-                    self.line(&format!("writing image {image}"), *duration, Colour::Blue)
+                let image = format!("writing image {image}");
+                let mut lines = vec![self.line(&image, *duration, Colour::Blue)];
+                let names = names.iter();
+                lines.extend(
+                    names.map(|name| self.paint(&format!(" => naming to {name}"), Colour::Blue)),
                 );
-                for name in names {
-                    let _ = writeln!(
-                        text,
-                        "{}",
-                        self.paint(&format!(" => naming to {name}"), Colour::Blue)
-                    );
-                }
-                text
+                lines.join("\n") + "\n"
             }
             BuildEvent::StageStarted { total, .. } => {
                 self.stages = Stages(*total);
