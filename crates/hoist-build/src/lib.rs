@@ -17,6 +17,7 @@
 
 mod build;
 mod cache;
+pub mod call;
 mod cdi;
 pub mod check;
 mod collect;

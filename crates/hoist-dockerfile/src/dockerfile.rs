@@ -1,5 +1,7 @@
 //! A whole Dockerfile: directives, global arguments, stages.
 
+use std::collections::BTreeMap;
+
 use crate::diagnostic::Diagnostic;
 use crate::instruction::{Arg, From, Instruction, InstructionKind, Keyword};
 use crate::instruction::{Parsed, Request, Statement};
@@ -18,6 +20,8 @@ pub struct Dockerfile {
     pub directives: Directives,
     /// The arguments declared before the first FROM.
     pub global_args: Vec<Spanned<Arg>>,
+    /// The comments above those arguments, by their names; without their `#`.
+    pub global_comments: BTreeMap<String, Vec<Spanned<String>>>,
     /// The stages, in order; at least one.
     pub stages: Vec<Stage>,
     /// What Docker accepts and the author may not mean.
@@ -77,6 +81,7 @@ pub fn parse(text: &str) -> Result<Dockerfile, Vec<Diagnostic>> {
     let source = Source::new(text);
     let mut parser = Parser::new(source.text());
     let mut global_args = Vec::new();
+    let mut global_comments = BTreeMap::new();
     let mut stages: Vec<Stage> = Vec::new();
     while let Some(item) = parser.next() {
         let Some(item) = item else { continue };
@@ -85,6 +90,10 @@ pub fn parse(text: &str) -> Result<Dockerfile, Vec<Diagnostic>> {
             Parsed::Other(kind) => match (stages.last_mut(), kind) {
                 (Some(stage), kind) => stage.instructions.push(item.head.instruction(kind)),
                 (None, InstructionKind::Arg(args)) => {
+                    for arg in &args {
+                        let comments = item.head.comments.clone();
+                        global_comments.insert(arg.name.value.clone(), comments);
+                    }
                     global_args.extend(args.into_iter().map(place));
                 }
                 (None, _) => parser.errors.push(no_stage(item.head.keyword.span)),
@@ -109,6 +118,7 @@ pub fn parse(text: &str) -> Result<Dockerfile, Vec<Diagnostic>> {
     Ok(Dockerfile {
         directives,
         global_args,
+        global_comments,
         stages,
         warnings,
         source,

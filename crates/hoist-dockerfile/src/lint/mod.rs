@@ -30,6 +30,8 @@ mod walk;
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use hoist_core::Platform;
+
 use crate::diagnostic::Diagnostic;
 use crate::dockerfile::Dockerfile;
 use crate::ignore::Ignore;
@@ -150,6 +152,8 @@ pub struct BaseImage {
     pub user: String,
     /// Its shell; empty for `/bin/sh -c`.
     pub shell: Vec<String>,
+    /// What it runs on, when that is known.
+    pub platform: Option<Platform>,
 }
 
 /// What a check may use besides the Dockerfile.
@@ -210,6 +214,7 @@ pub const RULES: &[&Rule] = &[
     &health::HEALTHCHECK_IGNORES_STATUS,
     &health::HEALTHCHECK_MODULE,
     &platform::FROM_PLATFORM_FLAG_CONST_DISALLOWED,
+    &platform::INVALID_BASE_IMAGE_PLATFORM,
     &platform::REDUNDANT_TARGET_PLATFORM,
     &python::CONSOLE_SCRIPTS_LOST,
     &python::PIP_CACHE_KEPT,

@@ -1,5 +1,6 @@
 //! `build`: an image from a Dockerfile.
 
+mod call;
 pub(super) mod inputs;
 mod metadata;
 mod output;
@@ -22,7 +23,7 @@ use hoist_engine::{Engine, EngineError, image::PullRequest};
 use hoist_sys::signal::{self, Mask, SignalFd};
 
 use self::inputs::Context;
-use super::{check, pull, request};
+use super::{pull, request};
 use crate::{
     args::build::BuildFlags,
     cli::Call,
@@ -64,8 +65,8 @@ pub(crate) fn build(
     output::check(flags)?;
     let mut engine = None;
     let mut request = from_flags(call, &mut engine, flags, &words[0])?;
-    if let Some(format) = flags.method.check() {
-        return check::in_place_of_build(&request.build, format);
+    if let Some(call) = flags.method.instead() {
+        return call::in_place_of_build(&request.build, call);
     }
     let engine = Arc::new(match engine {
         Some(engine) => engine,

@@ -1,6 +1,6 @@
 //! The file format: rows 1–15.
 
-use hoist_build::check;
+use hoist_build::{call, check};
 use hoist_dockerfile::lint::{Author, RULES};
 
 use super::{World, content, with_args};
@@ -229,7 +229,7 @@ fn row_14_build_checks() {
         let rule = rule.unwrap_or_else(|| panic!("{name} is not there"));
         assert_ne!(rule.author, Author::Hoist, "{name}");
         assert!(
-            page.contains(&format!("## {name}\n")),
+            page.contains(&format!("### {name}\n")),
             "{name} is not in docs/checks.md"
         );
     }
@@ -238,4 +238,39 @@ fn row_14_build_checks() {
         .filter(|rule| rule.author != Author::Hoist && !DOCKERS.contains(&rule.name));
     let others: Vec<_> = others.map(|rule| rule.name).collect();
     assert!(others.is_empty(), "Docker has no rules {others:?}");
+}
+
+#[test]
+fn row_15_outline_and_targets() {
+    let world = World::new();
+    world.file(
+        "Dockerfile",
+        "# VERSION to make\nARG VERSION=1\n# one makes it\nFROM base AS one\nARG VERSION\n\
+         RUN --mount=type=secret,id=token,required x\nFROM base\n",
+    );
+    let mut request = world.request();
+    let targets = call::targets(&request).unwrap().content;
+    let names: Vec<_> = targets
+        .iter()
+        .map(|target| (target.name.as_deref(), target.is_default))
+        .collect();
+    assert_eq!(names, [(Some("one"), false), (None, true)]);
+    assert!(
+        call::outline(&request)
+            .unwrap()
+            .content
+            .arguments
+            .is_empty()
+    );
+    request.target = Some("one".to_owned());
+    let outline = call::outline(&request).unwrap().content;
+    assert_eq!(outline.description.as_deref(), Some("makes it"));
+    let argument = &outline.arguments[0];
+    assert_eq!(
+        (argument.name.as_str(), argument.value.as_deref()),
+        ("VERSION", Some("1"))
+    );
+    assert!(outline.secrets[0].is_required);
+    request.target = Some("two".to_owned());
+    assert!(call::outline(&request).is_err());
 }
