@@ -2,7 +2,7 @@
 
 use std::{
     cell::RefCell,
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     io,
     path::{Path, PathBuf},
     sync::{Arc, Mutex, atomic::AtomicBool},
@@ -11,7 +11,7 @@ use std::{
 
 use hoist_core::{Platform, Reference, event::BuildEvent};
 use hoist_dockerfile::{
-    Dockerfile, DockerfileError, Source as Text, parse_bytes,
+    Dockerfile, DockerfileError, Source as Text, is_own_frontend, parse_bytes,
     stages::{Inputs as StageInputs, resolve},
     suggest::nearest,
 };
@@ -20,9 +20,10 @@ use hoist_store::{StoreError, StoredImage};
 
 use crate::{
     cache::{CONTEXTS, Cache},
+    cdi::{self, Edits, Wanted},
     check::Checks,
     collect::collect_sometimes,
-    context::{Contexts, archive, find_dockerfile},
+    context::{Context, Contexts, archive, find_dockerfile},
     emulation,
     error::BuildError,
     excerpt::Listing,
@@ -30,12 +31,15 @@ use crate::{
     execute::{StageResult, Told, Trust, Worker, as_copy},
     explain::Trail,
     export::export,
-    plan::{Action, Inputs, MountSource, Plan, plan},
+    plan::{Action, Inputs, Plan, plan},
     request::{BuildRequest, Built},
     schedule::{self, Permits},
     sources::{Place, Source, gather},
     task::Tasks,
 };
+
+/// The build argument that names another frontend than `# syntax=` does.
+const SYNTAX: &str = "BUILDKIT_SYNTAX";
 
 /// Build an image. `events` is told what happens as it happens, from several threads; once
 /// `cancelled` is set the build stops.
@@ -55,12 +59,16 @@ pub fn build(
     let started = Instant::now();
     let (listing, dockerfile, path) = read_dockerfile(request)?;
     let dockerfile = dockerfile?;
+    tell_dockerfile(events, &listing, started);
     let tasks = Tasks::new(events);
     let elsewhere = Elsewhere::open(engine, request, &tasks, cancelled)?;
+    let planning = Instant::now();
     let plan = make_plan(engine, request, &dockerfile, (&listing, &elsewhere))?;
+    tell_bases(events, &plan, planning);
     let remembered = engine.settings().root.join(CONTEXTS);
     let reading = Instant::now();
     let contexts = Contexts::open(request, &plan, path.as_deref(), &remembered)?;
+    tell_ignore_file(events, &contexts.main, reading);
     let patterns = contexts.main.patterns();
     let mut checks = Checks::begin(&dockerfile, &listing, request, &plan, patterns, events)?;
     let gathered = gather_all(&plan, &contexts, &listing, cancelled);
@@ -142,6 +150,42 @@ fn run_stages(worker: &Worker<'_>, cancelled: &AtomicBool) -> Result<Arc<StageRe
             result => return result,
         }
     }
+}
+
+/// `what` was read since `started`.
+fn loaded(what: String, bytes: Option<u64>, started: Instant) -> BuildEvent {
+    BuildEvent::Loaded {
+        what,
+        bytes,
+        duration: started.elapsed(),
+    }
+}
+
+fn tell_dockerfile(events: &dyn Fn(BuildEvent), listing: &Listing, started: Instant) {
+    let what = format!("build definition from {}", listing.name);
+    let bytes = listing.source.text().len() as u64;
+    events(loaded(what, Some(bytes), started));
+}
+
+/// Each image that a stage of `plan` starts from.
+fn tell_bases(events: &dyn Fn(BuildEvent), plan: &Plan, started: Instant) {
+    let names = plan
+        .stages
+        .iter()
+        .filter_map(|stage| stage.base_name.as_ref());
+    for name in names.collect::<BTreeSet<_>>() {
+        events(loaded(format!("metadata for {name}"), None, started));
+    }
+}
+
+fn tell_ignore_file(events: &dyn Fn(BuildEvent), context: &Context, started: Instant) {
+    let file = context.ignore.as_ref();
+    let name = file.map_or(".dockerignore", |file| file.name.as_str());
+    events(loaded(
+        name.to_owned(),
+        file.map(|file| file.bytes),
+        started,
+    ));
 }
 
 /// A Dockerfile that was read: its text, what the parser made of it, and where it lies when it is
@@ -245,6 +289,17 @@ fn make_plan(
     (listing, elsewhere): (&Listing, &Elsewhere<'_>),
 ) -> Result<Plan, BuildError> {
     let build_args = stage_arguments(request);
+    if let Some(image) = build_args.get(SYNTAX)
+        && !is_own_frontend(image)
+    {
+        return Err(BuildError::Invalid {
+            message: format!("unsupported frontend: {image}"),
+            hints: vec![
+                "hoist has docker/dockerfile built in and runs no other: leave BUILDKIT_SYNTAX out"
+                    .to_owned(),
+            ],
+        });
+    }
     let host = Platform::host();
     let inputs = StageInputs {
         target: request.target.as_deref(),
@@ -265,11 +320,20 @@ fn make_plan(
             .insert(name.to_owned(), Arc::clone(&image));
         Ok(image)
     };
+    let devices = |wanted: &Wanted| -> Result<Option<Edits>, BuildError> {
+        let found = cdi::find(&request.cdi_directories, wanted)?;
+        Ok(match engine.settings().rootless {
+            true => found.map(Edits::with_mounts_only),
+            false => found,
+        })
+    };
     let inputs = Inputs {
         listing,
         resolution: &resolution,
         build_args: &build_args,
         network: request.network,
+        allowed: &request.allowed,
+        devices: &devices,
         secrets: &request.secrets,
         contexts: &request.contexts,
         surroundings: &request.surroundings,
@@ -373,7 +437,7 @@ fn gather_all(
             Action::Copy(copy) => add(0, copy)?,
             Action::Run(run) => {
                 for (number, mount) in run.mounts.iter().enumerate() {
-                    if let MountSource::Bind { from, path } = &mount.source {
+                    if let Some((from, path)) = mount.source.reads() {
                         add(number, &as_copy(from, path))?;
                     }
                 }

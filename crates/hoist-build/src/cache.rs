@@ -122,6 +122,11 @@ impl<'a> Cache<'a> {
         }
     }
 
+    /// True when what earlier builds have left counts: the build was not asked to do everything anew.
+    pub(crate) fn counts(&self) -> bool {
+        self.use_earlier
+    }
+
     fn state(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }

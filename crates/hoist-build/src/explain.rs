@@ -69,6 +69,13 @@ impl Trail {
         state.now.insert(position, key);
     }
 
+    /// Note that a step of this build has to run.
+    pub(crate) fn miss(&self, cache: &Cache<'_>) {
+        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        state.changed = true;
+        state.earlier.get_or_insert_with(|| read(cache, &self.name));
+    }
+
     /// The reason why the step at `position`, whose key is made of `parts`, has to run. `None`
     /// when it is new: no earlier build had it.
     pub(crate) fn reason(

@@ -18,11 +18,14 @@
 
 mod build;
 mod cache;
+pub mod call;
+mod cdi;
 pub mod check;
 mod collect;
 mod config;
 mod context;
 mod emulation;
+mod entitlement;
 mod error;
 mod excerpt;
 mod exchange;
@@ -46,8 +49,10 @@ mod tree;
 
 pub use build::build;
 pub use cache::{Prune, cached_layers, prune_cache};
+pub use cdi::CDI_DIRECTORIES;
 pub use collect::{CacheEntry, CacheKind, CachePolicy, CacheScope, cache_entries, collect_cache};
 pub use context::archive::{UnpackedContext, is_archive, unpack_context};
+pub use entitlement::Entitlement;
 pub use error::BuildError;
 pub use exchange::{CacheExport, CacheMode, CacheMounts, CacheTarget};
 pub use import::import;

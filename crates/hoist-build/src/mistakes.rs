@@ -1,5 +1,7 @@
 //! What a failing command's output says about a mistake that many people make.
 
+use hoist_dockerfile::lint::bash_syntax;
+
 /// What is known of a RUN step that failed.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Failure<'a> {
@@ -65,42 +67,57 @@ fn memory(failure: &Failure<'_>) -> Option<String> {
     })
 }
 
-/// Bash's syntax in a shell that is not bash.
+/// Bash's syntax that the rule `BashUnderSh` leaves alone: not every `/bin/sh` minds it.
+const BASHISMS: [(&str, &str); 9] = [
+    ("pipefail", "set -o pipefail"),
+    ("source ", "source (in sh it is .)"),
+    ("[[", "the test [[ ]]"),
+    ("==", "== in a test (in sh it is =)"),
+    ("&>", "the redirection &> (in sh it is >file 2>&1)"),
+    ("declare ", "declare"),
+    ("shopt ", "shopt"),
+    ("function ", "the word function (in sh it is name() { … })"),
+    ("${", "this kind of ${ } expansion"),
+];
+
+/// What `sh` says about syntax that it does not know.
+const COMPLAINTS: [&str; 11] = [
+    "Syntax error",
+    "syntax error",
+    "Bad substitution",
+    "bad substitution",
+    "[[: not found",
+    "source: not found",
+    "shopt: not found",
+    "declare: not found",
+    "llegal option -o pipefail",
+    "unexpected operator",
+    "unknown operand",
+];
+
+/// Bash's syntax in a shell that is not bash. It complains, or takes it for something else and
+/// says nothing.
 fn bash(failure: &Failure<'_>) -> Option<String> {
     if !failure.uses_sh() {
         return None;
     }
-    let construct = [
-        ("<(", "process substitution <( )"),
-        (">(", "process substitution >( )"),
-        ("[[", "[[ ]]"),
-        ("pipefail", "set -o pipefail"),
-        ("source ", "source (write . instead)"),
-        ("<<<", "here-strings <<<"),
-        ("=(", "arrays"),
-        ("${", "this kind of ${ } expansion"),
-    ]
-    .into_iter()
-    .find(|(text, _)| failure.command.contains(text))?
-    .1;
-    let complained = [
-        "Syntax error",
-        "syntax error",
-        "Bad substitution",
-        "bad substitution",
-        "[[: not found",
-        "source: not found",
-        "Illegal option -o pipefail",
-        "illegal option -o pipefail",
-    ]
-    .into_iter()
-    .any(|text| failure.says(text));
-    complained.then(|| {
-        format!(
-            "{construct} is bash's, but RUN uses /bin/sh: put SHELL [\"/bin/bash\", \"-c\"] before \
-             it, if the image has bash, or write it for sh"
-        )
-    })
+    let complains = COMPLAINTS.iter().any(|text| failure.says(text));
+    let says_nothing = failure.tail.iter().all(|line| line.trim().is_empty());
+    let sure = bash_syntax(failure.command).map(|(_, name)| name);
+    let likely = || {
+        let mut known = BASHISMS.iter();
+        let found = known.find(|(text, _)| failure.command.contains(text));
+        found.map(|(_, name)| *name)
+    };
+    let construct = match (complains, says_nothing) {
+        (true, _) => sure.or_else(likely)?,
+        (false, true) => sure?,
+        (false, false) => return None,
+    };
+    Some(format!(
+        "{construct} is bash's, but RUN uses /bin/sh: put SHELL [\"/bin/bash\", \"-c\"] before it, \
+         if the image has bash, or write it for sh"
+    ))
 }
 
 fn uv(failure: &Failure<'_>) -> Option<String> {
@@ -198,12 +215,14 @@ mod tests {
 
     fn first(command: &str, code: i32, user: &str, line: &str) -> Option<String> {
         let argv = ["/bin/sh", "-c", command].map(str::to_owned);
+        let noise = if line.is_empty() { "" } else { "noise" };
+        let tail = [noise.to_owned(), line.to_owned()];
         let failure = Failure {
             command,
             argv: &argv,
             code,
             oom_killed: false,
-            tail: &["noise".to_owned(), line.to_owned()],
+            tail: &tail,
             user,
         };
         hints(&failure).into_iter().next()
@@ -217,14 +236,14 @@ mod tests {
                 2,
                 "",
                 "/bin/sh: 1: Syntax error: \"(\" unexpected",
-                "process substitution <( ) is bash's",
+                "the process substitution <( ) is bash's",
             ),
             (
                 "[[ -f x ]]",
                 127,
                 "",
                 "/bin/sh: 1: [[: not found",
-                "[[ ]] is bash's",
+                "the test [[ ]] is bash's",
             ),
             (
                 "uv pip install fastapi",
@@ -275,6 +294,34 @@ mod tests {
             assert!(hint.starts_with(expected), "{command}: {hint}");
         }
         assert_eq!(first("make", 2, "", "make: *** [all] Error 1"), None);
+
         assert_eq!(first("cat x", 1, "", "cat: x: Permission denied"), None);
+    }
+    #[test]
+    fn bash_is_recognised_by_a_complaint_or_by_silence() {
+        let table = [
+            (
+                "set -o pipefail; a | b",
+                2,
+                "",
+                "/bin/sh: 1: set: Illegal option -o pipefail",
+                "set -o pipefail is bash's",
+            ),
+            ("files=(a b); ls", 2, "", "", "the array =( ) is bash's"),
+            ("[[ $A == b* ]]", 1, "", "", "the test [[ ]] is bash's"),
+            (
+                "test $A == b",
+                2,
+                "",
+                "sh: b: unknown operand",
+                "== in a test",
+            ),
+        ];
+        for (command, code, user, line, expected) in table {
+            let hint = first(command, code, user, line).unwrap_or_default();
+            assert!(hint.starts_with(expected), "{command}: {hint}");
+        }
+        assert_eq!(first("[[ -f x ]] && make", 2, "", "Error 1"), None);
+        assert_eq!(first("test -f x", 1, "", ""), None);
     }
 }

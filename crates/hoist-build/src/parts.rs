@@ -2,11 +2,12 @@
 
 use hoist_core::{Digest, Platform};
 use hoist_dockerfile::lint::is_secret;
+use hoist_engine::step::Confinement;
 
 use crate::{
     execute::draft::Owner,
     key::{Parts, chain},
-    plan::{CopyAction, RunAction, VariableOrigin},
+    plan::{CopyAction, HOSTNAME, RunAction, VariableOrigin},
     sources::Source,
 };
 
@@ -45,12 +46,24 @@ pub(crate) fn run(
     parts.push("working directory", &action.working_dir);
     parts.push("network", action.network.as_str());
     parts.push("platform", platform.to_string());
+    if action.confinement == Confinement::None {
+        parts.push("security", "insecure");
+    }
+    for (name, _) in &action.devices.found {
+        parts.push(format!("device {name}"), "");
+    }
+    if action.hostname != HOSTNAME {
+        parts.push("hostname", &action.hostname);
+    }
     let surroundings = &action.surroundings;
     for (name, address) in &surroundings.extra_hosts {
         parts.push(format!("host {name}"), address);
     }
     if let Some(bytes) = surroundings.shm_size {
         parts.push("shared memory", bytes.to_string());
+    }
+    if let Some(parent) = &surroundings.cgroup_parent {
+        parts.push("cgroup parent", parent);
     }
     for limit in &surroundings.rlimits {
         parts.push(&limit.kind, format!("{}:{}", limit.soft, limit.hard));
@@ -156,7 +169,7 @@ mod tests {
     use hoist_engine::{request::NetworkMode, step::Surroundings};
 
     use super::*;
-    use crate::plan::Variable;
+    use crate::plan::{Devices, Variable};
 
     fn action() -> RunAction {
         let variable = |name: &str, value: &str, origin| Variable {
@@ -177,6 +190,9 @@ mod tests {
             working_dir: "/src".to_owned(),
             user: "app".to_owned(),
             network: NetworkMode::Bridge,
+            confinement: Confinement::Usual,
+            devices: Devices::default(),
+            hostname: HOSTNAME.to_owned(),
             mounts: Vec::new(),
             surroundings: Surroundings::default(),
         }

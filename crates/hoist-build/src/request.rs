@@ -6,6 +6,7 @@ use hoist_core::{Digest, Platform, Reference, event::Warning};
 use hoist_engine::{EngineError, artifact::Artifact, request::NetworkMode, step::Surroundings};
 
 use crate::{
+    entitlement::Entitlement,
     exchange::CacheExport,
     secret::{Secret, SshAgent},
 };
@@ -44,6 +45,11 @@ pub struct BuildRequest {
     pub surroundings: Surroundings,
     /// The network of RUN steps.
     pub network: NetworkMode,
+    /// What the Dockerfile may ask for beyond the usual (`--allow`).
+    pub allowed: Vec<Entitlement>,
+    /// Where devices of `RUN --device` are described, those of later directories counting more:
+    /// [`crate::CDI_DIRECTORIES`].
+    pub cdi_directories: Vec<PathBuf>,
     /// The platform to build for; that of the machine when absent.
     pub platform: Option<Platform>,
     /// What `RUN --mount=type=secret` may show.

@@ -8,6 +8,8 @@ mod collect;
 mod contexts;
 #[path = "builds/outputs.rs"]
 mod outputs;
+#[path = "builds/rows.rs"]
+mod rows;
 #[path = "builds/secrets.rs"]
 mod secrets;
 mod support;

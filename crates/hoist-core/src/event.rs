@@ -17,6 +17,18 @@ use crate::digest::Digest;
 #[derive(Debug, Clone, PartialEq, Serialize)]
 #[serde(tag = "event", rename_all = "snake_case")]
 pub enum BuildEvent {
+    /// Something that all steps need was read before the first of them.
+    Loaded {
+        /// What, as BuildKit calls it: `build definition from Dockerfile`, `.dockerignore`,
+        /// `metadata for docker.io/library/python:3.11-slim`.
+        what: String,
+        /// Its bytes, when it is a file.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        bytes: Option<u64>,
+        /// How long it took.
+        #[serde(rename = "seconds", serialize_with = "as_seconds")]
+        duration: Duration,
+    },
     /// The build context was looked through.
     ContextScanned {
         /// Files that the context has, ignored ones not counted.
@@ -32,6 +44,11 @@ pub enum BuildEvent {
         index: usize,
         /// How many stages run.
         total: usize,
+        /// The image that it starts from, when it starts from one.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        base: Option<String>,
+        /// How many steps it has; the image that it starts from counts as the first.
+        steps: usize,
     },
     /// A step is about to be looked up or run.
     StepStarted {
@@ -41,6 +58,10 @@ pub enum BuildEvent {
         total: usize,
         /// The stage it belongs to.
         stage: String,
+        /// Its position among the steps of the stage; the image that the stage starts from is 1.
+        number: usize,
+        /// How many steps the stage has, that image included.
+        of: usize,
         /// The instruction, as `[builder 2/5] RUN pip install …` shows it, without the bracket.
         text: String,
     },
@@ -210,6 +231,43 @@ fn as_seconds<S: Serializer>(duration: &Duration, out: S) -> Result<S::Ok, S::Er
 mod tests {
     use super::*;
 
+    /// The lines of events.
+    fn written(events: &[BuildEvent]) -> String {
+        let lines = events
+            .iter()
+            .map(|event| serde_json::to_string(event).unwrap());
+        lines.collect::<Vec<_>>().join("\n")
+    }
+
+    #[test]
+    fn work_beside_the_steps_is_told_in_the_same_form() {
+        let events = [
+            BuildEvent::TaskStarted {
+                task: 1,
+                text: "importing cache manifest from user/app:cache".to_owned(),
+            },
+            BuildEvent::TaskProgress {
+                task: 1,
+                text: "3 steps".to_owned(),
+            },
+            BuildEvent::TaskFinished {
+                task: 1,
+                duration: Duration::from_secs(1),
+            },
+            BuildEvent::TaskFailed {
+                task: 2,
+                duration: Duration::ZERO,
+                text: "not found".to_owned(),
+            },
+        ];
+        insta::assert_snapshot!(written(&events), @r#"
+        {"event":"task_started","task":1,"text":"importing cache manifest from user/app:cache"}
+        {"event":"task_progress","task":1,"text":"3 steps"}
+        {"event":"task_finished","task":1,"seconds":1.0}
+        {"event":"task_failed","task":2,"seconds":0.0,"text":"not found"}
+        "#);
+    }
+
     #[test]
     fn events_are_flat_json_objects() {
         let events = [
@@ -221,11 +279,15 @@ mod tests {
                 stage: "builder".to_owned(),
                 index: 1,
                 total: 2,
+                base: None,
+                steps: 4,
             },
             BuildEvent::StepStarted {
                 index: 2,
                 total: 5,
                 stage: "builder".to_owned(),
+                number: 1,
+                of: 4,
                 text: "RUN make".to_owned(),
             },
             BuildEvent::StepReason {
@@ -256,23 +318,6 @@ mod tests {
                 line: Some(1),
                 hints: Vec::new(),
             }),
-            BuildEvent::TaskStarted {
-                task: 1,
-                text: "importing cache manifest from user/app:cache".to_owned(),
-            },
-            BuildEvent::TaskProgress {
-                task: 1,
-                text: "3 steps".to_owned(),
-            },
-            BuildEvent::TaskFinished {
-                task: 1,
-                duration: Duration::from_secs(1),
-            },
-            BuildEvent::TaskFailed {
-                task: 2,
-                duration: Duration::ZERO,
-                text: "not found".to_owned(),
-            },
             BuildEvent::Exporting { layers: 4 },
             BuildEvent::Finished {
                 image: Digest::of(b""),
@@ -280,24 +325,16 @@ mod tests {
                 duration: Duration::from_secs(3),
             },
         ];
-        let lines: Vec<_> = events
-            .iter()
-            .map(|event| serde_json::to_string(event).unwrap())
-            .collect();
-        insta::assert_snapshot!(lines.join("\n"), @r#"
+        insta::assert_snapshot!(written(&events), @r#"
         {"event":"context_scanned","files":3,"bytes":4096}
-        {"event":"stage_started","stage":"builder","index":1,"total":2}
-        {"event":"step_started","index":2,"total":5,"stage":"builder","text":"RUN make"}
+        {"event":"stage_started","stage":"builder","index":1,"total":2,"steps":4}
+        {"event":"step_started","index":2,"total":5,"stage":"builder","number":1,"of":4,"text":"RUN make"}
         {"event":"step_reason","index":2,"text":"COPY Makefile: content changed"}
         {"event":"step_output","index":2,"stream":"stderr","text":"café �\n"}
         {"event":"step_finished","index":2,"seconds":1.5,"layer_bytes":7}
         {"event":"step_cached","index":3}
         {"event":"step_failed","index":4,"seconds":2.0,"exit_code":127,"text":"not found"}
         {"event":"warning","rule":"FromAsCasing","message":"casing does not match","file":"Dockerfile","line":1}
-        {"event":"task_started","task":1,"text":"importing cache manifest from user/app:cache"}
-        {"event":"task_progress","task":1,"text":"3 steps"}
-        {"event":"task_finished","task":1,"seconds":1.0}
-        {"event":"task_failed","task":2,"seconds":0.0,"text":"not found"}
         {"event":"exporting","layers":4}
         {"event":"finished","image":"sha256:e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855","names":["my-api:1.0"],"seconds":3.0}
         "#);

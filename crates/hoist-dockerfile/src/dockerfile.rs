@@ -1,5 +1,7 @@
 //! A whole Dockerfile: directives, global arguments, stages.
 
+use std::collections::BTreeMap;
+
 use crate::diagnostic::Diagnostic;
 use crate::instruction::{Arg, From, Instruction, InstructionKind, Keyword};
 use crate::instruction::{Parsed, Request, Statement};
@@ -18,6 +20,8 @@ pub struct Dockerfile {
     pub directives: Directives,
     /// The arguments declared before the first FROM.
     pub global_args: Vec<Spanned<Arg>>,
+    /// The comments above those arguments, by their names; without their `#`.
+    pub global_comments: BTreeMap<String, Vec<Spanned<String>>>,
     /// The stages, in order; at least one.
     pub stages: Vec<Stage>,
     /// What Docker accepts and the author may not mean.
@@ -77,6 +81,7 @@ pub fn parse(text: &str) -> Result<Dockerfile, Vec<Diagnostic>> {
     let source = Source::new(text);
     let mut parser = Parser::new(source.text());
     let mut global_args = Vec::new();
+    let mut global_comments = BTreeMap::new();
     let mut stages: Vec<Stage> = Vec::new();
     while let Some(item) = parser.next() {
         let Some(item) = item else { continue };
@@ -85,6 +90,10 @@ pub fn parse(text: &str) -> Result<Dockerfile, Vec<Diagnostic>> {
             Parsed::Other(kind) => match (stages.last_mut(), kind) {
                 (Some(stage), kind) => stage.instructions.push(item.head.instruction(kind)),
                 (None, InstructionKind::Arg(args)) => {
+                    for arg in &args {
+                        let comments = item.head.comments.clone();
+                        global_comments.insert(arg.name.value.clone(), comments);
+                    }
                     global_args.extend(args.into_iter().map(place));
                 }
                 (None, _) => parser.errors.push(no_stage(item.head.keyword.span)),
@@ -109,6 +118,7 @@ pub fn parse(text: &str) -> Result<Dockerfile, Vec<Diagnostic>> {
     Ok(Dockerfile {
         directives,
         global_args,
+        global_comments,
         stages,
         warnings,
         source,
@@ -191,10 +201,11 @@ fn nothing_to_build(source: &Source, has_args: bool) -> Diagnostic {
     Diagnostic::error("no-instructions", message, span).with_help("start with FROM image")
 }
 
-/// Other frontends than Docker's own are programs that hoist does not run.
-fn foreign_frontend(directives: &Directives) -> Option<Diagnostic> {
-    let syntax = directives.syntax.as_ref()?;
-    let image = syntax.split_whitespace().next().unwrap_or_default();
+/// Whether `image`, as `# syntax=` and `BUILDKIT_SYNTAX` name it, is a frontend that hoist has
+/// built in.
+#[must_use]
+pub fn is_own_frontend(image: &str) -> bool {
+    let image = image.split_whitespace().next().unwrap_or_default();
     let name = image.split('@').next().unwrap_or_default();
     let name = match name.rsplit_once(':') {
         Some((name, tag)) if !tag.contains('/') => name,
@@ -202,9 +213,16 @@ fn foreign_frontend(directives: &Directives) -> Option<Diagnostic> {
     };
     let own = ["docker/dockerfile", "docker/dockerfile-upstream"];
     let known = |own: &&str| name == *own || name.ends_with(&format!("/{own}"));
-    if own.iter().any(known) {
+    own.iter().any(known)
+}
+
+/// Other frontends than Docker's own are programs that hoist does not run.
+fn foreign_frontend(directives: &Directives) -> Option<Diagnostic> {
+    let syntax = directives.syntax.as_ref()?;
+    if is_own_frontend(syntax) {
         return None;
     }
+    let image = syntax.split_whitespace().next().unwrap_or_default();
     let message = format!("unsupported frontend: {image}");
     let help = "a # syntax line names a program that reads the rest of the file; hoist has \
                 docker/dockerfile built in and runs no other. Remove the line, or name \

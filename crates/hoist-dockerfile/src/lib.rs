@@ -4,7 +4,7 @@
 //! or all its [`Diagnostic`]s; [`render`] shows one of them with an excerpt. [`expand`] replaces
 //! variables, [`stages`] finds what a target needs, [`ignore`] decides which files belong to a
 //! build context, [`glob`] matches the patterns of COPY, [`lint`] says what is better written
-//! otherwise.
+//! otherwise, [`outline`] what can be built and given.
 //!
 //! This crate reads no file, knows no build and no image, and prints nothing: the builder uses it,
 //! and an editor could. No input makes it panic, and its time grows with the length of the input.
@@ -18,6 +18,7 @@ pub mod glob;
 pub mod ignore;
 pub mod instruction;
 pub mod lint;
+pub mod outline;
 mod render;
 pub mod source;
 pub mod stages;
@@ -25,7 +26,7 @@ pub mod suggest;
 mod syntax;
 
 pub use diagnostic::{Diagnostic, Severity};
-pub use dockerfile::{Dockerfile, Stage, parse, parse_bytes};
+pub use dockerfile::{Dockerfile, Stage, is_own_frontend, parse, parse_bytes};
 pub use error::DockerfileError;
 pub use instruction::{CommandForm, Instruction, InstructionKind};
 pub use render::render;

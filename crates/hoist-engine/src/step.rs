@@ -31,6 +31,7 @@ use crate::{
     wire::{self, Kind},
 };
 
+mod confinement;
 mod run;
 mod stubs;
 
@@ -53,12 +54,27 @@ pub struct Step {
     pub user: String,
     /// Network; for ordinary users [`NetworkMode::Bridge`] is the host's.
     pub network: NetworkMode,
+    /// How far it is kept from the host.
+    pub confinement: Confinement,
+    /// Devices beside the usual ones.
+    pub devices: Vec<spec::Device>,
     /// Mounts beside the usual ones.
     pub mounts: Vec<spec::Mount>,
     /// Host name.
     pub hostname: String,
     /// What else its surroundings are made of.
     pub surroundings: Surroundings,
+}
+
+/// How far a step is kept from the host.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Confinement {
+    /// As every container: Docker's capabilities, filter, masked paths and devices.
+    #[default]
+    Usual,
+    /// Not at all but for its namespaces: every capability that hoist has, no filter, every device,
+    /// `/sys` and its cgroup writable (BuildKit's `security.insecure`).
+    None,
 }
 
 /// What a caller may change about the surroundings of a step.
@@ -70,6 +86,8 @@ pub struct Surroundings {
     pub shm_size: Option<u64>,
     /// Limits on resources of its processes.
     pub rlimits: Vec<spec::Rlimit>,
+    /// The cgroup below which its own is made, absolute; hoist's own when absent.
+    pub cgroup_parent: Option<String>,
 }
 
 /// How a step ended.

@@ -398,6 +398,7 @@ mod tests {
         let fd = fs::File::open(dir.path()).unwrap().into();
         let root = Root::new(fd, dir.path().to_owned(), Ownership::Root);
         let ignore = ignore.map(|text| IgnoreFile {
+            bytes: text.len() as u64,
             name: ".dockerignore".to_owned(),
             patterns: Ignore::parse(text).unwrap(),
         });

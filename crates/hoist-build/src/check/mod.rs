@@ -23,7 +23,7 @@ use std::{
 use hoist_core::{
     Platform,
     event::{BuildEvent, Warning},
-    image::Config,
+    image::Image,
 };
 use hoist_dockerfile::{
     Diagnostic, Dockerfile, DockerfileError, Instruction, Source as Text, Span,
@@ -181,7 +181,7 @@ fn report(
             if let Origin::Image(name) = &stage.base
                 && let Ok(image) = store.resolve(name).and_then(|id| store.image(&id))
             {
-                bases.insert(stage.index, base_image(&image.image.config));
+                bases.insert(stage.index, base_image(&image.image));
             }
         }
     }
@@ -225,7 +225,7 @@ impl<'a> Checks<'a> {
         let stages = plan.stages.iter();
         let bases = stages
             .filter_map(|stage| match &stage.base {
-                Base::Image(image) => Some((stage.number, base_image(&image.image.config))),
+                Base::Image(image) => Some((stage.number, base_image(&image.image))),
                 Base::Scratch | Base::Stage(_) => None,
             })
             .collect();
@@ -388,7 +388,8 @@ fn text(
         .map_err(|found| listing.language(DockerfileError::from(found)))
 }
 
-fn base_image(config: &Config) -> BaseImage {
+fn base_image(image: &Image) -> BaseImage {
+    let config = &image.config;
     let pairs = config.env.iter().filter_map(|pair| pair.split_once('='));
     BaseImage {
         environment: pairs
@@ -396,6 +397,7 @@ fn base_image(config: &Config) -> BaseImage {
             .collect(),
         user: config.user.clone(),
         shell: config.shell.clone().unwrap_or_default(),
+        platform: Some(image.platform.clone()),
     }
 }
 

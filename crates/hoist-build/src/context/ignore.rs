@@ -15,6 +15,8 @@ use crate::{error::BuildError, tree::Root};
 pub(crate) struct IgnoreFile {
     /// How messages call it: `.dockerignore`, `Dockerfile.dockerignore`.
     pub(crate) name: String,
+    /// How long it is.
+    pub(crate) bytes: u64,
     pub(crate) patterns: Ignore,
 }
 
@@ -70,7 +72,11 @@ fn parse(path: &Path, bytes: &[u8]) -> Result<IgnoreFile, BuildError> {
         .to_string_lossy()
         .into_owned();
     match Ignore::parse(&text) {
-        Ok(patterns) => Ok(IgnoreFile { name, patterns }),
+        Ok(patterns) => Ok(IgnoreFile {
+            name,
+            bytes: bytes.len() as u64,
+            patterns,
+        }),
         Err(diagnostics) => {
             let source = Source::new(&text);
             let rendered = diagnostics

@@ -2,6 +2,7 @@
 
 mod agent;
 pub(crate) mod archive;
+mod cache_mount;
 pub(crate) mod chmod;
 mod content;
 pub(crate) mod copy;

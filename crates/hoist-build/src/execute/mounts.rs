@@ -6,21 +6,17 @@
 
 use std::{
     ffi::OsStr,
-    os::unix::fs::{MetadataExt, PermissionsExt},
+    os::unix::fs::PermissionsExt,
     path::{Path, PathBuf},
-    sync::atomic::AtomicBool,
-    time::Duration,
 };
 
 use hoist_core::{Digest, spec::Mount};
-use hoist_dockerfile::instruction::Sharing;
 use hoist_store::LayerDraft;
 use hoist_sys::lock::Lock;
 
 use super::{
     Worker,
     agent::Forward,
-    check,
     copy::{self, Item, Job},
     draft::Draft,
     open_directory,
@@ -28,16 +24,12 @@ use super::{
     step::At,
 };
 use crate::{
-    cache::{MOUNTS, used},
     error::BuildError,
     key::chain,
     plan::{CopyAction, CopyFrom, CopyOptions, MountAction, MountSource, RunAction},
     sources::{Place, Source, gather},
     tree::{Root, below},
 };
-
-/// How often whoever waits for a cache mount looks again.
-const TICK: Duration = Duration::from_millis(50);
 
 /// The mounts of one step, with what must live as long as it runs.
 #[derive(Debug, Default)]
@@ -83,6 +75,12 @@ impl Mounts {
         self.agents.push(agent);
     }
 
+    /// Keep `lock` as long as the step runs.
+    pub(super) fn hold(&mut self, lock: Lock) {
+        self.locks.push(lock);
+    }
+
+    /// Show `source` at `destination`.
     pub(super) fn bind(&mut self, source: PathBuf, destination: &str, read_only: bool) {
         let mut options = vec!["bind".to_owned(), "rprivate".to_owned()];
         if read_only {
@@ -118,24 +116,28 @@ impl Worker<'_> {
         at: At<'_>,
         action: &RunAction,
     ) -> Result<Vec<Option<Digest>>, BuildError> {
-        let digest = |(place, mount): (usize, &MountAction)| match &mount.source {
-            MountSource::Bind {
-                from: CopyFrom::Context | CopyFrom::Named(_),
-                ..
-            } => {
+        let mounts = action.mounts.iter().enumerate();
+        mounts
+            .map(|(place, mount)| self.mount_digest(at, place, mount))
+            .collect()
+    }
+
+    pub(super) fn mount_digest(
+        &self,
+        at: At<'_>,
+        place: usize,
+        mount: &MountAction,
+    ) -> Result<Option<Digest>, BuildError> {
+        match mount.source.reads() {
+            Some((CopyFrom::Context | CopyFrom::Named(_), _)) => {
                 let sources = self.prepared(at.step.index, place);
                 Ok(sources.first().map(|source| source.digest))
             }
-            MountSource::Bind {
-                from: CopyFrom::Other(base),
-                ..
-            } => Ok(Some(chain(&self.layers_of(base, at.board, at.stop)?))),
-            MountSource::Cache { .. }
-            | MountSource::Tmpfs { .. }
-            | MountSource::Secret { .. }
-            | MountSource::Ssh { .. } => Ok(None),
-        };
-        action.mounts.iter().enumerate().map(digest).collect()
+            Some((CopyFrom::Other(base), _)) => {
+                Ok(Some(chain(&self.layers_of(base, at.board, at.stop)?)))
+            }
+            None => Ok(None),
+        }
     }
 
     /// Prepare the mounts of `action`, and its script.
@@ -147,7 +149,9 @@ impl Worker<'_> {
         for (place, mount) in action.mounts.iter().enumerate() {
             match &mount.source {
                 MountSource::Tmpfs { size } => mounts.list.push(tmpfs(mount, *size)),
-                MountSource::Cache { .. } => self.cache_mount(&mut mounts, mount, at.stop)?,
+                MountSource::Cache { .. } => {
+                    self.cache_mount(&mut mounts, at, (place, mount))?;
+                }
                 MountSource::Secret { .. } => self.secret(&mut mounts, mount)?,
                 MountSource::Ssh { .. } => self.ssh(&mut mounts, mount)?,
                 MountSource::Bind { from, path } => {
@@ -182,43 +186,51 @@ impl Worker<'_> {
         (place, mount): (usize, &MountAction),
         (from, path): (&CopyFrom, &str),
     ) -> Result<(), BuildError> {
-        let (root, gathered);
-        let (root, sources): (&Root, &[Source]) = match from {
-            CopyFrom::Context | CopyFrom::Named(_) => {
-                let context = self.context_of(from);
-                let sources = self.prepared(at.step.index, place);
-                if let [source] = sources
-                    && mount.read_only
-                    && (context.ignore.is_none() || !source.entries[0].is_directory())
-                {
-                    let base = below(&context.real, &source.start);
-                    mounts.bind(base, &mount.target, true);
-                    return Ok(());
-                }
-                (&context.root, sources)
+        if self.contexts.of(from).is_some() {
+            let context = self.context_of(from);
+            if let [source] = self.prepared(at.step.index, place)
+                && mount.read_only
+                && (context.ignore.is_none() || !source.entries[0].is_directory())
+            {
+                let base = below(&context.real, &source.start);
+                mounts.bind(base, &mount.target, true);
+                return Ok(());
             }
-            CopyFrom::Other(base) => {
-                let layers = self.layers_of(base, at.board, at.stop)?;
-                let Some(tree) = self.tree(&layers)? else {
-                    return Err(BuildError::MissingSource {
-                        path: path.to_owned(),
-                        hints: vec!["scratch has no files".to_owned()],
-                    });
-                };
-                root = tree;
-                let place = Place {
-                    root: &root,
-                    context: None,
-                    cancelled: at.stop,
-                };
-                gathered = gather(&as_copy(from, path), place)?;
-                (&root, &gathered)
-            }
-        };
-        let (draft, shown) = self.snapshot(at, root, sources)?;
+        }
+        let (draft, shown) = self.with_sources(at, place, (from, path), |root, sources| {
+            self.snapshot(at, root, sources)
+        })?;
         mounts.bind(shown, &mount.target, mount.read_only);
         mounts.drafts.push(draft);
         Ok(())
+    }
+
+    /// Do `work` with the files at `path` of `from`, which are those of the mount at `place`.
+    pub(super) fn with_sources<T>(
+        &self,
+        at: At<'_>,
+        place: usize,
+        (from, path): (&CopyFrom, &str),
+        work: impl FnOnce(&Root, &[Source]) -> Result<T, BuildError>,
+    ) -> Result<T, BuildError> {
+        let CopyFrom::Other(base) = from else {
+            let sources = self.prepared(at.step.index, place);
+            return work(&self.context_of(from).root, sources);
+        };
+        let layers = self.layers_of(base, at.board, at.stop)?;
+        let Some(root) = self.tree(&layers)? else {
+            return Err(BuildError::MissingSource {
+                path: path.to_owned(),
+                hints: vec!["scratch has no files".to_owned()],
+            });
+        };
+        let place = Place {
+            root: &root,
+            context: None,
+            cancelled: at.stop,
+        };
+        let gathered = gather(&as_copy(from, path), place)?;
+        work(&root, &gathered)
     }
 
     /// A copy of `sources` that the step may have to itself, and the path to show of it.
@@ -254,39 +266,6 @@ impl Worker<'_> {
         };
         Ok((layer, shown))
     }
-
-    fn cache_mount(
-        &self,
-        mounts: &mut Mounts,
-        mount: &MountAction,
-        stop: &AtomicBool,
-    ) -> Result<(), BuildError> {
-        let MountSource::Cache {
-            id,
-            sharing,
-            mode,
-            uid,
-            gid,
-        } = &mount.source
-        else {
-            return Ok(());
-        };
-        let name = Digest::of(id.as_bytes()).hex();
-        let caches = self.engine.settings().root.join(MOUNTS);
-        let (directory, lock) = claim(&caches, &name, *sharing, stop)?;
-        let data = directory.join("data");
-        if !data.exists() {
-            self.import_mount(id, &data)?;
-        }
-        make_data(&data, *mode, (*uid, *gid)).map_err(|source| BuildError::Io {
-            action: "make the cache mount",
-            path: data.clone(),
-            source,
-        })?;
-        mounts.bind(data, &mount.target, mount.read_only);
-        mounts.locks.push(lock);
-        Ok(())
-    }
 }
 
 fn tmpfs(mount: &MountAction, size: Option<u64>) -> Mount {
@@ -298,57 +277,4 @@ fn tmpfs(mount: &MountAction, size: Option<u64>) -> Mount {
         source: None,
         options,
     }
-}
-
-/// The directory of a cache mount, and the lock on it: shared with others, waited for, or, when
-/// it is taken and each is to have its own, the next free one.
-fn claim(
-    caches: &Path,
-    name: &str,
-    sharing: Sharing,
-    stop: &AtomicBool,
-) -> Result<(PathBuf, Lock), BuildError> {
-    let mut number = 0;
-    loop {
-        check(stop)?;
-        let directory = match number {
-            0 => caches.join(name),
-            number => caches.join(format!("{name}-{number}")),
-        };
-        let path = directory.join("lock");
-        let try_lock = || -> std::io::Result<Option<Lock>> {
-            std::fs::create_dir_all(&directory)?;
-            match sharing {
-                Sharing::Shared => Lock::try_shared(&path),
-                Sharing::Locked | Sharing::Private => Lock::try_exclusive(&path),
-            }
-        };
-        let lock = try_lock().map_err(|source| BuildError::Io {
-            action: "lock",
-            path: path.clone(),
-            source,
-        })?;
-        match (lock, sharing) {
-            (Some(lock), _) => {
-                used(&path);
-                return Ok((directory, lock));
-            }
-            (None, Sharing::Private) => number += 1,
-            (None, Sharing::Shared | Sharing::Locked) => std::thread::sleep(TICK),
-        }
-    }
-}
-
-/// Make the directory that is mounted, when it is not there; its owner and mode are decided then.
-fn make_data(data: &Path, mode: u32, (uid, gid): (u32, u32)) -> std::io::Result<()> {
-    match std::fs::create_dir(data) {
-        Ok(()) => {}
-        Err(e) if e.kind() == std::io::ErrorKind::AlreadyExists => return Ok(()),
-        Err(e) => return Err(e),
-    }
-    let metadata = std::fs::metadata(data)?;
-    if (metadata.uid(), metadata.gid()) != (uid, gid) {
-        std::os::unix::fs::chown(data, Some(uid), Some(gid))?;
-    }
-    std::fs::set_permissions(data, std::fs::Permissions::from_mode(mode))
 }

@@ -2,7 +2,11 @@
 
 use std::{os::unix::fs::MetadataExt, path::Path, time::Instant};
 
-use hoist_core::{Digest, event::BuildEvent, spec::Mount};
+use hoist_core::{
+    Digest,
+    event::{BuildEvent, Warning},
+    spec::Mount,
+};
 use hoist_engine::{EngineError, step as engine_step};
 
 use super::{Making, Worker, mounts::Mounts, output::Output, step::At};
@@ -12,9 +16,6 @@ use crate::{
     plan::RunAction,
     tree::Root,
 };
-
-/// The host name of RUN steps: BuildKit's, which some tools write into what they make.
-const HOSTNAME: &str = "buildkitsandbox";
 
 /// What the engine mounts into every step where the image may have nothing.
 const OWN_MOUNTS: [&str; 2] = ["/etc/hosts", "/etc/resolv.conf"];
@@ -28,6 +29,10 @@ impl Worker<'_> {
             draft.finish()?;
             Ok::<_, BuildError>((making, self.mounts(at, action)?))
         })?;
+        self.tell_absent(at, action);
+        let edits = action.devices.found.iter().map(|(_, edits)| edits);
+        let devices: Vec<_> = edits.clone().flat_map(|edits| &edits.nodes).collect();
+        let device_mounts = edits.flat_map(|edits| edits.mounts.clone());
         let step = engine_step::Step {
             layers: at.layers.to_vec(),
             upper: making.layer.path().to_owned(),
@@ -37,8 +42,10 @@ impl Worker<'_> {
             working_dir: action.working_dir.clone(),
             user: action.user.clone(),
             network: action.network,
-            mounts: mounts.list(),
-            hostname: HOSTNAME.to_owned(),
+            confinement: action.confinement,
+            devices: devices.iter().map(|node| node.device.clone()).collect(),
+            mounts: mounts.list().into_iter().chain(device_mounts).collect(),
+            hostname: action.hostname.clone(),
             surroundings: action.surroundings.clone(),
         };
         let (output, ends) = Output::new()?;
@@ -94,7 +101,24 @@ impl Worker<'_> {
     fn environment(&self, action: &RunAction, mounts: &Mounts) -> Vec<String> {
         let variables = action.variables.iter();
         let variables = variables.map(|variable| format!("{}={}", variable.name, variable.value));
-        variables.chain(mounts.variables()).collect()
+        let devices = action.devices.found.iter();
+        let devices = devices.flat_map(|(_, edits)| edits.env.clone());
+        variables.chain(mounts.variables()).chain(devices).collect()
+    }
+
+    /// Say which devices the step does without.
+    fn tell_absent(&self, at: At<'_>, action: &RunAction) {
+        for name in &action.devices.absent {
+            self.emit(BuildEvent::Warning(Warning {
+                rule: None,
+                message: format!(
+                    "nothing describes the device {name} on this machine: the step runs without it"
+                ),
+                file: Some(self.listing.name.clone()),
+                line: Some(self.listing.line(at.step.span)),
+                hints: vec!["write required behind it to make that an error".to_owned()],
+            }));
+        }
     }
 
     /// Take out of the layer the directories that are there only because something was mounted in

@@ -43,6 +43,8 @@ impl Worker<'_> {
             stage: stage.name.clone(),
             index: position + 1,
             total: self.plan.stages.len(),
+            base: stage.base_name.clone(),
+            steps: stage.length(),
         });
         for entry in &stage.entries {
             check(stop)?;

@@ -11,7 +11,7 @@ use super::{
     owner,
 };
 use crate::{
-    cache::{Claim, Found, Record},
+    cache::{Claim, Earlier, Found, Record},
     error::BuildError,
     explain::manifest,
     key::Parts,
@@ -61,6 +61,8 @@ impl Worker<'_> {
             index: step.index,
             total: self.plan.total,
             stage: stage.name.clone(),
+            number: step.position + 1 + usize::from(stage.base_name.is_some()),
+            of: stage.length(),
             text: step.text.clone(),
         });
         let started = Instant::now();
@@ -114,10 +116,21 @@ impl Worker<'_> {
         }))
     }
 
-    /// Say why the step has to run, when an earlier build had it.
+    /// Say why the step has to run, when an earlier build had it. That the cache is not used at
+    /// all needs no saying.
     fn explain(&self, at: At<'_>, parts: &Parts, sources: &[Source]) {
         let position = (at.stage.number, at.step.position);
-        if let Some(text) = self.trail.reason(self.cache, position, parts, sources) {
+        if !self.cache.counts() {
+            return self.trail.miss(self.cache);
+        }
+        let reason = match self.earlier(at.stage) {
+            Earlier::Counts => self.trail.reason(self.cache, position, parts, sources),
+            Earlier::IsIgnored => {
+                self.trail.miss(self.cache);
+                Some("its stage is to be done anew (--no-cache-filter)".to_owned())
+            }
+        };
+        if let Some(text) = reason {
             let index = at.step.index;
             self.emit(BuildEvent::StepReason { index, text });
         }

@@ -69,6 +69,8 @@ mod tests {
             index,
             total: 3,
             stage: "0".to_owned(),
+            number: index,
+            of: 2,
             text: format!("RUN {index}"),
         };
         let reason = BuildEvent::StepReason {

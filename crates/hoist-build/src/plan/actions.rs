@@ -2,12 +2,9 @@
 
 use hoist_core::Platform;
 use hoist_dockerfile::{
-    instruction::{
-        Add, Copy, InlineFile, Mount, MountKind, Network, Program, Run, Security, Sharing,
-    },
+    instruction::{Add, Copy, InlineFile, Mount, MountKind, Program, Run, Sharing},
     stages::Origin,
 };
-use hoist_engine::request::NetworkMode;
 
 use super::{
     Base, CopyAction, CopyFrom, CopyOptions, MountAction, MountSource, RunAction, Variable,
@@ -18,6 +15,14 @@ use crate::{
     execute::{chmod::Chmod, copy},
     history,
 };
+
+/// The host name of RUN steps: BuildKit's, which some tools write into what they make.
+pub(crate) const HOSTNAME: &str = "buildkitsandbox";
+
+/// Build arguments that say something to the builder, as BuildKit's do: the host name of RUN
+/// steps, and a prefix for the ids of cache mounts.
+const SANDBOX_HOSTNAME: &str = "BUILDKIT_SANDBOX_HOSTNAME";
+const CACHE_NAMESPACE: &str = "BUILDKIT_CACHE_MOUNT_NS";
 
 /// Build arguments that reach RUN without an ARG (Docker's "predefined ARGs").
 const PROXIES: [&str; 10] = [
@@ -49,18 +54,6 @@ fn unsupported(what: impl Into<String>, hint: &str) -> BuildError {
 
 impl Builder<'_> {
     pub(super) fn run(&self, run: &Run, mounts: &[Mount]) -> Result<RunAction, BuildError> {
-        if run.security == Security::Insecure {
-            return Err(unsupported(
-                "RUN --security=insecure",
-                "steps run confined, as by default",
-            ));
-        }
-        if !run.devices.is_empty() {
-            return Err(unsupported(
-                "RUN --device",
-                "steps see the default devices only",
-            ));
-        }
         if !(self.inputs.can_run)(&self.platform) {
             return Err(unsupported(
                 format!(
@@ -98,21 +91,18 @@ impl Builder<'_> {
             working_dir: self.config.working_dir().to_owned(),
             user: self.config.config.user.clone(),
             network: self.network(run.network)?,
+            confinement: self.confinement(run.security)?,
+            devices: self.devices(&run.devices)?,
+            hostname: self.given(SANDBOX_HOSTNAME).unwrap_or(HOSTNAME).to_owned(),
             mounts: self.mounts(mounts)?,
             surroundings: self.inputs.surroundings.clone(),
         })
     }
 
-    fn network(&self, network: Network) -> Result<NetworkMode, BuildError> {
-        match network {
-            Network::Default => Ok(self.inputs.network),
-            Network::None => Ok(NetworkMode::None),
-            Network::Host if self.inputs.network == NetworkMode::Host => Ok(NetworkMode::Host),
-            Network::Host => Err(invalid(
-                "RUN --network=host is not allowed: a Dockerfile must not reach the host's network on its own",
-                "build with --network host to allow it",
-            )),
-        }
+    /// The value of the build argument `name`, when it is given and has one.
+    fn given(&self, name: &str) -> Option<&str> {
+        let value = self.inputs.build_args.get(name)?;
+        Some(value.as_str()).filter(|value| !value.is_empty())
     }
 
     /// The environment of a RUN: that of the image in its order, then the build arguments, then
@@ -173,7 +163,7 @@ impl Builder<'_> {
                 MountKind::Tmpfs => {
                     self.mount(mount, text, MountSource::Tmpfs { size: mount.size })?
                 }
-                MountKind::Cache => self.mount(mount, text, cache(mount)?)?,
+                MountKind::Cache => self.mount(mount, text, self.cache(mount)?)?,
                 MountKind::Secret => self.secret(mount, text)?,
                 MountKind::Ssh => {
                     sockets += 1;
@@ -201,6 +191,35 @@ impl Builder<'_> {
             target: self.target(target)?,
             read_only: mount.read_only,
             source,
+        })
+    }
+
+    fn cache(&self, mount: &Mount) -> Result<MountSource, BuildError> {
+        let seed = match (&mount.from, &mount.source) {
+            (Some(from), source) => {
+                let path = source.clone().unwrap_or_else(|| "/".to_owned());
+                Some((self.from(Some(from))?, path))
+            }
+            (None, Some(source)) => {
+                return Err(invalid(
+                    format!("mount type=cache has the source {source}, and no from"),
+                    "say from what it is: from=STAGE, or the image or context that holds it",
+                ));
+            }
+            (None, None) => None,
+        };
+        let id = mount.id.as_ref().or(mount.target.as_ref());
+        let id = id.cloned().unwrap_or_default();
+        Ok(MountSource::Cache {
+            id: match self.given(CACHE_NAMESPACE) {
+                Some(space) => format!("{space}/{id}"),
+                None => id,
+            },
+            sharing: mount.sharing.unwrap_or(Sharing::Shared),
+            seed,
+            mode: mount.mode,
+            uid: mount.uid,
+            gid: mount.gid,
         })
     }
 
@@ -329,23 +348,6 @@ impl Builder<'_> {
         };
         Ok((action, history))
     }
-}
-
-fn cache(mount: &Mount) -> Result<MountSource, BuildError> {
-    if mount.from.is_some() || mount.source.is_some() {
-        return Err(unsupported(
-            "RUN --mount=type=cache with from or source",
-            "start from an empty cache: leave from and source out",
-        ));
-    }
-    let id = mount.id.as_ref().or(mount.target.as_ref());
-    Ok(MountSource::Cache {
-        id: id.cloned().unwrap_or_default(),
-        sharing: mount.sharing.unwrap_or(Sharing::Shared),
-        mode: mount.mode.unwrap_or(0o755),
-        uid: mount.uid.unwrap_or(0),
-        gid: mount.gid.unwrap_or(0),
-    })
 }
 
 /// What COPY and ADD have in common.

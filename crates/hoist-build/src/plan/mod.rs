@@ -5,6 +5,7 @@
 //! of base images unrolled, and what hoist cannot do is refused with its line.
 
 mod actions;
+mod privilege;
 mod stage;
 mod trusted;
 
@@ -16,17 +17,24 @@ use std::{
     sync::Arc,
 };
 
+pub(crate) use actions::HOSTNAME;
+
 use hoist_core::Platform;
 use hoist_dockerfile::{
     InstructionKind, Span,
     instruction::{Sharing, parse_trigger},
     stages::{Origin, Resolution},
 };
-use hoist_engine::{request::NetworkMode, step::Surroundings};
+use hoist_engine::{
+    request::NetworkMode,
+    step::{Confinement, Surroundings},
+};
 use hoist_store::StoredImage;
 
 use crate::{
+    cdi::{Edits, Wanted},
     config::StageConfig,
+    entitlement::Entitlement,
     error::BuildError,
     excerpt::Listing,
     execute::{Access, chmod::Chmod},
@@ -51,6 +59,8 @@ pub(crate) struct StagePlan {
     /// Its number in the Dockerfile.
     pub(crate) number: usize,
     pub(crate) base: Base,
+    /// The name of the image that it starts from, when it starts from one.
+    pub(crate) base_name: Option<String>,
     pub(crate) entries: Vec<Entry>,
     /// The configuration at its end.
     pub(crate) config: StageConfig,
@@ -120,8 +130,20 @@ pub(crate) struct RunAction {
     pub(crate) working_dir: String,
     pub(crate) user: String,
     pub(crate) network: NetworkMode,
+    pub(crate) confinement: Confinement,
+    pub(crate) devices: Devices,
     pub(crate) mounts: Vec<MountAction>,
     pub(crate) surroundings: Surroundings,
+    pub(crate) hostname: String,
+}
+
+/// `RUN --device`.
+#[derive(Debug, Default)]
+pub(crate) struct Devices {
+    /// By the names that the Dockerfile has for them.
+    pub(crate) found: Vec<(String, Edits)>,
+    /// Those that are not here; the step does without.
+    pub(crate) absent: Vec<String>,
 }
 
 /// One variable of a RUN step.
@@ -165,9 +187,11 @@ pub(crate) enum MountSource {
     Cache {
         id: String,
         sharing: Sharing,
-        mode: u32,
-        uid: u32,
-        gid: u32,
+        /// What it holds at first; nothing when absent.
+        seed: Option<(CopyFrom, String)>,
+        mode: Option<u32>,
+        uid: Option<u32>,
+        gid: Option<u32>,
     },
     Tmpfs {
         size: Option<u64>,
@@ -185,6 +209,23 @@ pub(crate) enum MountSource {
         id: String,
         access: Access,
     },
+}
+
+impl MountSource {
+    /// The files that it shows or starts with: where they are, and which.
+    pub(crate) fn reads(&self) -> Option<(&CopyFrom, &str)> {
+        match self {
+            Self::Bind { from, path }
+            | Self::Cache {
+                seed: Some((from, path)),
+                ..
+            } => Some((from, path)),
+            Self::Cache { seed: None, .. }
+            | Self::Tmpfs { .. }
+            | Self::Secret { .. }
+            | Self::Ssh { .. } => None,
+        }
+    }
 }
 
 /// `COPY` and `ADD`.
@@ -229,6 +270,10 @@ pub(crate) struct Inputs<'a> {
     pub(crate) resolution: &'a Resolution,
     pub(crate) build_args: &'a BTreeMap<String, String>,
     pub(crate) network: NetworkMode,
+    /// `--allow`.
+    pub(crate) allowed: &'a [Entitlement],
+    /// Finds a device of this machine.
+    pub(crate) devices: &'a dyn Fn(&Wanted) -> Result<Option<Edits>, BuildError>,
     /// The secrets that the build was given.
     pub(crate) secrets: &'a [Secret],
     /// The agents that it was given.
@@ -341,11 +386,9 @@ impl Plan {
             Action::Copy(copy) => vec![&copy.from],
             Action::Run(run) => {
                 let sources = run.mounts.iter().map(|mount| &mount.source);
-                let binds = sources.filter_map(|source| match source {
-                    MountSource::Bind { from, .. } => Some(from),
-                    _ => None,
-                });
-                binds.collect()
+                sources
+                    .filter_map(|source| source.reads().map(|(from, _)| from))
+                    .collect()
             }
             Action::MakeDirectory { .. } => Vec::new(),
         });
@@ -362,6 +405,11 @@ impl Plan {
 }
 
 impl StagePlan {
+    /// How many steps it has, as people count them: the image that it starts from is the first.
+    pub(crate) fn length(&self) -> usize {
+        self.steps().count() + usize::from(self.base_name.is_some())
+    }
+
     /// The steps of the stage.
     pub(crate) fn steps(&self) -> impl Iterator<Item = &Step> {
         self.entries.iter().filter_map(|entry| match entry {

@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeMap, sync::Arc};
 
-use hoist_core::{Platform, time::Timestamp};
+use hoist_core::{Platform, Reference, time::Timestamp};
 use hoist_dockerfile::{
     Diagnostic, Dockerfile, DockerfileError, Instruction, InstructionKind, Span, Stage,
     expand::{Expander, StageScope, instruction::expand},
@@ -72,12 +72,20 @@ pub(super) fn plan(
         name: stage.display_name(),
         number,
         base: start.base,
+        base_name: inputs
+            .image_of(&inputs.resolution.stages[number].base)
+            .map(full_name),
         entries: builder.entries,
         config: builder.config,
         scope: builder.scope,
         platform: builder.platform,
         time: start.time,
     })
+}
+
+/// `python:3` as `docker.io/library/python:3`.
+fn full_name(name: &str) -> String {
+    Reference::parse(name).map_or_else(|_| name.to_owned(), |reference| reference.to_string())
 }
 
 /// What a stage starts with.

@@ -76,6 +76,8 @@ fn planned(text: &str, args: &[(&str, &str)], target: Option<&str>) -> Result<Pl
         listing: &listing,
         resolution: &resolution,
         build_args: &build_args,
+        allowed: &[],
+        devices: &|_| Ok(None),
         network: NetworkMode::Bridge,
         secrets: &[],
         contexts: &BTreeMap::new(),
@@ -193,7 +195,9 @@ fn what_cannot_be_done_is_refused_with_its_line() {
         "RUN --mount=type=ssh,required x",
         "RUN --mount=type=cache x",
         "RUN --mount=type=tmpfs,target=/ x",
-        "RUN --mount=type=cache,target=/c,from=base x",
+        "RUN --mount=type=cache,target=/c,source=/x y",
+        "RUN --network=host x",
+        "RUN --device=v.org/gpu=0 x",
         "COPY --from=missing a /",
         "ENV A=\"${B:?is needed}\"",
         "STOPSIGNAL nothing",
@@ -209,11 +213,13 @@ fn what_cannot_be_done_is_refused_with_its_line() {
     Dockerfile:3: ADD of the git repository git@github.com:x/y.git is not supported yet
     Dockerfile:3: ADD --checksum is not supported yet
     Dockerfile:3: invalid chmod parameter: 'rwx'. it should be octal string and between 0 and 07777
-    Dockerfile:3: RUN --security=insecure is not supported yet
+    Dockerfile:3: RUN --security=insecure is not allowed: the step would have the rights of root on this machine
     Dockerfile:3: the build was given no SSH agent "default"
     Dockerfile:3: mount type=cache has no target
     Dockerfile:3: invalid mount target /
-    Dockerfile:3: RUN --mount=type=cache with from or source is not supported yet
+    Dockerfile:3: mount type=cache has the source /x, and no from
+    Dockerfile:3: RUN --network=host is not allowed: a Dockerfile must not reach the host's network on its own
+    Dockerfile:3: RUN --device=v.org/gpu=0 is not allowed
     Dockerfile:3: missing: image not found
     Dockerfile:3:8: failed to process ""${B:?is needed}"": B: is needed
     Dockerfile:3: Invalid signal: nothing

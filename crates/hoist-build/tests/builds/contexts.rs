@@ -153,6 +153,7 @@ fn steps_find_the_hosts_memory_and_limits_that_were_asked_for() {
             soft: 100,
             hard: 200,
         }],
+        ..Surroundings::default()
     };
     let built = world.build(&request).built();
     assert_eq!(world.files(&built.id, "limit"), "0644 0:0 limit \"100\\n\"");
@@ -186,7 +187,7 @@ fn single_stages_are_done_anew() {
     request.uncached_stages = vec!["two".to_owned()];
     insta::assert_snapshot!(world.build(&request).steps(), @r"
     cached: RUN echo 1 > /1
-    ran: RUN echo 2 > /2
+    ran: RUN echo 2 > /2 (its stage is to be done anew (--no-cache-filter))
     cached: COPY --from=one /1 /1
     cached: COPY --from=two /2 /2
     ");

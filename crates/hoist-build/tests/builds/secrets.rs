@@ -116,7 +116,7 @@ fn what_is_required_and_not_there_is_told_before_anything_runs() {
         "type=secret,id=token,target=/",
     ] {
         let outcome = world.dockerfile(&format!("FROM base\nRUN true\nRUN --mount={mount} true\n"));
-        assert!(outcome.events.is_empty());
+        assert!(outcome.steps().is_empty());
         let text = outcome.error();
         let text = text
             .lines()

@@ -30,6 +30,8 @@ mod walk;
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use hoist_core::Platform;
+
 use crate::diagnostic::Diagnostic;
 use crate::dockerfile::Dockerfile;
 use crate::ignore::Ignore;
@@ -41,6 +43,7 @@ pub use health::HEALTHCHECK_MODULE;
 pub use options::Options;
 pub use pages::{PAGES, Page};
 pub use secrets::is_secret;
+pub use shell::bash_syntax;
 pub use user::USER_CANNOT_READ;
 
 /// Whose rule it is.
@@ -149,6 +152,8 @@ pub struct BaseImage {
     pub user: String,
     /// Its shell; empty for `/bin/sh -c`.
     pub shell: Vec<String>,
+    /// What it runs on, when that is known.
+    pub platform: Option<Platform>,
 }
 
 /// What a check may use besides the Dockerfile.
@@ -209,6 +214,7 @@ pub const RULES: &[&Rule] = &[
     &health::HEALTHCHECK_IGNORES_STATUS,
     &health::HEALTHCHECK_MODULE,
     &platform::FROM_PLATFORM_FLAG_CONST_DISALLOWED,
+    &platform::INVALID_BASE_IMAGE_PLATFORM,
     &platform::REDUNDANT_TARGET_PLATFORM,
     &python::CONSOLE_SCRIPTS_LOST,
     &python::PIP_CACHE_KEPT,

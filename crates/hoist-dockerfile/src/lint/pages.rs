@@ -159,6 +159,13 @@ pub const PAGES: &[Page] = &[
         good: "FROM --platform=$BUILDPLATFORM python:3.11-slim",
     },
     Page {
+        rule: &platform::INVALID_BASE_IMAGE_PLATFORM,
+        why: "The image is there, but for another architecture, and the tag has none for the one that \
+              is built: what is copied out of it does not run on the target.",
+        bad: "FROM --platform=linux/riscv64 python:3.11-slim",
+        good: "FROM python:3.11-slim",
+    },
+    Page {
         rule: &platform::REDUNDANT_TARGET_PLATFORM,
         why: "The target's platform is what FROM takes anyway.",
         bad: "FROM --platform=$TARGETPLATFORM python:3.11-slim",

@@ -1,4 +1,7 @@
-//! FROM's `--platform`: RedundantTargetPlatform, FromPlatformFlagConstDisallowed.
+//! FROM's `--platform`: RedundantTargetPlatform, FromPlatformFlagConstDisallowed,
+//! InvalidBaseImagePlatform.
+
+use hoist_core::Platform;
 
 use super::{Checker, Fix, Note, Rule};
 use crate::dockerfile::Stage;
@@ -14,6 +17,33 @@ pub(super) const FROM_PLATFORM_FLAG_CONST_DISALLOWED: Rule = Rule::docker(
     "FromPlatformFlagConstDisallowed",
     "FROM --platform flag should not use a constant value",
 );
+
+pub(super) const INVALID_BASE_IMAGE_PLATFORM: Rule = Rule::docker(
+    "InvalidBaseImagePlatform",
+    "Base image platform does not match expected target platform",
+);
+
+/// `found` is the platform of the base image, `wanted` the one that FROM or the build asks for.
+pub(super) fn check_base(
+    checker: &mut Checker<'_>,
+    stage: &Stage,
+    base: &str,
+    (found, wanted): (&Platform, &str),
+) {
+    let mut parts = wanted.split('/');
+    let is_it = parts.next() == Some(found.os.as_str())
+        && parts.next() == Some(found.architecture.as_str());
+    if is_it {
+        return;
+    }
+    let message = format!(
+        "Base image {base} was pulled with platform \"{found}\", expected \"{wanted}\" for current build"
+    );
+    let note = Note::new(&INVALID_BASE_IMAGE_PLATFORM, stage.base_span, message).help(format!(
+        "pull it for that platform: hoist pull --platform {wanted} {base}"
+    ));
+    checker.report(&stage.comments, note);
+}
 
 pub(super) fn check(
     checker: &mut Checker<'_>,

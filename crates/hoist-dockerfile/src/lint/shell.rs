@@ -56,7 +56,8 @@ pub(super) fn check(checker: &mut Checker<'_>, instruction: &Instruction, base: 
 }
 
 /// The first construct outside quotes that only bash knows: how it is written, what it is called.
-fn bash_syntax(script: &str) -> Option<(&'static str, &'static str)> {
+#[must_use]
+pub fn bash_syntax(script: &str) -> Option<(&'static str, &'static str)> {
     let mut quote = None;
     let mut before = ' ';
     let mut chars = script.char_indices();
@@ -78,6 +79,9 @@ fn bash_syntax(script: &str) -> Option<(&'static str, &'static str)> {
             ('>', None) if rest.starts_with(">(") => {
                 return Some((">(", "the process substitution >( )"));
             }
+            ('(', None) if before == '=' && is_assignment(&script[..at]) => {
+                return Some(("=(", "the array =( )"));
+            }
             ('[', None) if rest.starts_with("[[ ") && !before.is_alphanumeric() => {
                 return Some(("[[", "the test [[ ]]"));
             }
@@ -89,6 +93,16 @@ fn bash_syntax(script: &str) -> Option<(&'static str, &'static str)> {
         before = c;
     }
     None
+}
+
+/// Whether `text` ends with a name and `=` where a command can start.
+fn is_assignment(text: &str) -> bool {
+    let text = text.trim_end_matches(['=', '+']);
+    let is_part = |c: char| c.is_ascii_alphanumeric() || c == '_';
+    let before = text.trim_end_matches(is_part);
+    let name = &text[before.len()..];
+    let is_name = name.starts_with(|c: char| c.is_ascii_alphabetic() || c == '_');
+    is_name && (before.ends_with([' ', '\t', '\n']) || before.is_empty()) && is_command(before)
 }
 
 /// Whether a command can start behind `text`.
@@ -116,6 +130,9 @@ mod tests {
             ("cat <<<x", Some("<<<")),
             ("cd a && source venv/bin/activate", Some("source")),
             ("source x", Some("source")),
+            ("files=(a b)", Some("=(")),
+            ("cd x; files+=(a)", Some("=(")),
+            ("make X=(a)", None),
             ("echo '<(x)'", None),
             ("echo \"<(x)\"", None),
             ("echo a # <(x)", None),

@@ -537,7 +537,7 @@ fn every_rule_marks_what_is_bad_and_nothing_else() {
                 .any(|row| row.0 == rule.name && row.2.is_empty() != bad)
         };
         assert!(
-            has(true) || rule.name == "CopyIgnoredFile",
+            has(true) || matches!(rule.name, "CopyIgnoredFile" | "InvalidBaseImagePlatform"),
             "{} has no bad example",
             rule.name
         );
@@ -648,6 +648,7 @@ fn known_base_images_make_the_checks_sharper() {
         environment: BTreeMap::from([("PYTHON_VERSION".to_owned(), "3.11".to_owned())]),
         user: "1000".to_owned(),
         shell: vec!["/bin/bash".to_owned(), "-c".to_owned()],
+        ..BaseImage::default()
     };
     let bases = BTreeMap::from([(0, base)]);
     let text = "FROM a:1\nENV a=$PYTHON_VERSION b=$NOPE\nRUN cat <(ls)\nCMD a\n";
@@ -656,6 +657,22 @@ fn known_base_images_make_the_checks_sharper() {
     assert_eq!(with("RunsAsRoot"), Vec::<String>::new());
     assert_eq!(with("BashUnderSh"), Vec::<String>::new());
     assert_eq!(with("JSONArgsRecommended"), Vec::<String>::new());
+}
+
+#[test]
+fn a_base_image_of_another_platform_is_named() {
+    let of = |architecture: &str| BaseImage {
+        platform: Some(Platform {
+            os: "linux".to_owned(),
+            architecture: architecture.to_owned(),
+            variant: None,
+        }),
+        ..BaseImage::default()
+    };
+    let bases = BTreeMap::from([(0, of("arm64")), (1, of("amd64")), (2, of("riscv64"))]);
+    let text = "FROM a:1\nFROM b:1\nFROM --platform=$BUILDPLATFORM c:1\nFROM d:1\n";
+    let marked = found_with("InvalidBaseImagePlatform", text, &bases, None);
+    assert_eq!(marked, ["1: a:1", "3: c:1"]);
 }
 
 #[test]
@@ -829,9 +846,20 @@ fn every_rule_has_a_page_whose_examples_are_true() {
     let named: Vec<&str> = PAGES.iter().map(|page| page.rule.name).collect();
     let rules: Vec<&str> = RULES.iter().map(|rule| rule.name).collect();
     assert_eq!(named, rules);
-    let bases = BTreeMap::new();
+    let amd64 = BaseImage {
+        platform: Some(Platform {
+            os: "linux".to_owned(),
+            architecture: "amd64".to_owned(),
+            variant: None,
+        }),
+        ..BaseImage::default()
+    };
     for page in PAGES {
         let name = page.rule.name;
+        let bases = match name {
+            "InvalidBaseImagePlatform" => BTreeMap::from([(0, amd64.clone())]),
+            _ => BTreeMap::new(),
+        };
         let bad = found_with(name, page.bad, &bases, Some(&ignore));
         assert!(!bad.is_empty(), "{name}: nothing found in\n{}", page.bad);
         let good = found_with(name, page.good, &bases, Some(&ignore));

@@ -123,6 +123,12 @@ fn start(
         }
         Some(Origin::Context(_)) | None => State::default(),
     };
+    if let (Some(found), Some(resolved)) = (known.and_then(|base| base.platform.as_ref()), resolved)
+    {
+        let target = checker.settings.inputs.target_platform.to_string();
+        let wanted = resolved.platform.as_deref().unwrap_or(&target);
+        platform::check_base(checker, stage, &resolved.base_text, (found, wanted));
+    }
     if let Some(base) = known {
         state.scope = StageScope::new(base.environment.clone());
         state.base_is_known = true;

@@ -20,7 +20,7 @@ use rustix::{
     io::Errno,
 };
 
-use super::{Step, StepExit, stubs::Stubs};
+use super::{Confinement, Step, StepExit, Surroundings, confinement, stubs::Stubs};
 use crate::{
     container::{remove_tree, resolve_user},
     error::EngineError,
@@ -31,6 +31,9 @@ use crate::{
     spec::{capabilities, ids, linux},
     system::ids_in,
 };
+
+/// The file in a step's directory that says where its cgroup is.
+const CGROUP: &str = "cgroup";
 
 /// Run the step; `builder` becoming readable or closed means to stop.
 pub(super) fn run(
@@ -85,7 +88,7 @@ fn carry_out(
     mounts.extend(files);
     mounts.extend(step.mounts.iter().cloned());
     let stubs = Stubs::before(engine, &step.layers, &mounts)?;
-    let spec = Spec {
+    let mut spec = Spec {
         oci_version: "1.2.0".to_owned(),
         process: Process {
             user: ids(&user),
@@ -105,21 +108,18 @@ fn carry_out(
         linux: linux(
             engine.settings(),
             network,
-            cgroup_path(id),
+            step_cgroup(id, &step.surroundings),
             &Limits::default(),
         ),
         ..Spec::default()
     };
+    spec.linux.devices.clone_from(&step.devices);
+    if step.confinement == Confinement::None {
+        confinement::lift(&mut spec)?;
+    }
     let rootless = engine.settings().rootless;
-    claims.cgroup = match Cgroup::create(
-        &cgroup_path(id),
-        &spec.linux.resources.clone().unwrap_or_default(),
-        !rootless,
-    ) {
-        Ok(cgroup) => Some(cgroup),
-        Err(_) if rootless => None,
-        Err(error) => return Err(error.into()),
-    };
+    let has_device_rules = !rootless && step.confinement == Confinement::Usual;
+    claims.cgroup = make_cgroup(engine, id, &spec, has_device_rules)?;
     let cgroup = claims.cgroup.as_ref();
     let launch = Launch {
         spec: &spec,
@@ -149,6 +149,32 @@ fn carry_out(
         .as_ref()
         .is_some_and(|cgroup| cgroup.oom_kills() > 0);
     Ok(StepExit { code, oom_killed })
+}
+
+/// The cgroup of the step.
+fn step_cgroup(id: &ContainerId, surroundings: &Surroundings) -> String {
+    match &surroundings.cgroup_parent {
+        Some(parent) => format!("/{}/{id}", parent.trim_matches('/')),
+        None => cgroup_path(id),
+    }
+}
+
+/// Make the cgroup of `spec`, and leave word of it for who sweeps. An ordinary user may have none.
+fn make_cgroup(
+    engine: &Engine,
+    id: &ContainerId,
+    spec: &Spec,
+    has_device_rules: bool,
+) -> Result<Option<Cgroup>, EngineError> {
+    let cgroup = &spec.linux.cgroups_path;
+    let path = engine.step_dir(id).join(CGROUP);
+    fs::write(&path, cgroup).map_err(EngineError::file("write", &path))?;
+    let resources = spec.linux.resources.clone().unwrap_or_default();
+    match Cgroup::create(cgroup, &resources, has_device_rules) {
+        Ok(cgroup) => Ok(Some(cgroup)),
+        Err(_) if engine.settings().rootless => Ok(None),
+        Err(error) => Err(error.into()),
+    }
 }
 
 /// An ordinary user has no bridge yet; the host's network serves.
@@ -275,7 +301,9 @@ impl Engine {
                 Err(error) if error.kind() == std::io::ErrorKind::NotFound => continue,
                 Err(error) => return Err(EngineError::file("lock", directory)(error)),
             };
-            if let Ok(cgroup) = Cgroup::open(&cgroup_path(&id)) {
+            let path = fs::read_to_string(directory.join(CGROUP));
+            let path = path.unwrap_or_else(|_| cgroup_path(&id));
+            if let Ok(cgroup) = Cgroup::open(&path) {
                 cgroup.kill()?;
                 cgroup.remove()?;
             }

@@ -36,7 +36,8 @@ pub(crate) struct CallFlags {
     /// Shorthand for "--call=check"
     #[arg(long)]
     check: bool,
-    /// Set method for evaluating build ("build", "check", "check,format=json")
+    /// Set method for evaluating build ("build", "check", "outline", "targets";
+    /// with ",format=json" for tools)
     #[arg(long, value_name = "string", value_parser = method)]
     call: Option<Method>,
 }
@@ -45,7 +46,27 @@ pub(crate) struct CallFlags {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Method {
     Build,
+    Instead(Call),
+}
+
+/// What is told in place of a build.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Call {
+    /// What could be better.
     Check(Format),
+    /// What the build of the target can be given.
+    Outline(Form),
+    /// The stages that can be built.
+    Targets(Form),
+}
+
+/// How an outline or the targets are written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Form {
+    /// Tables for people, as Docker writes them.
+    Text,
+    /// Docker's JSON.
+    Json,
 }
 
 /// How findings are written.
@@ -61,11 +82,11 @@ pub(crate) enum Format {
 }
 
 impl CallFlags {
-    /// The format of a check in place of a build.
-    pub(crate) fn check(&self) -> Option<Format> {
+    /// What is to be told in place of a build.
+    pub(crate) fn instead(&self) -> Option<Call> {
         match (self.call, self.check) {
-            (Some(Method::Check(format)), _) => Some(format),
-            (_, true) => Some(Format::Text),
+            (Some(Method::Instead(call)), _) => Some(call),
+            (_, true) => Some(Call::Check(Format::Text)),
             (_, false) => None,
         }
     }
@@ -95,9 +116,20 @@ fn method(text: &str) -> Result<Method, String> {
     }
     match name {
         "build" => Ok(Method::Build),
-        "check" | "lint" => Ok(Method::Check(chosen)),
-        "outline" | "targets" => Err(format!("{name} is not supported: write build or check")),
-        _ => Err(format!("unknown method {name:?}: write build or check")),
+        "check" | "lint" => Ok(Method::Instead(Call::Check(chosen))),
+        "outline" => Ok(Method::Instead(Call::Outline(form(chosen)?))),
+        "targets" => Ok(Method::Instead(Call::Targets(form(chosen)?))),
+        _ => Err(format!(
+            "unknown method {name:?}: write build, check, outline or targets"
+        )),
+    }
+}
+
+fn form(format: Format) -> Result<Form, String> {
+    match format {
+        Format::Text => Ok(Form::Text),
+        Format::Json => Ok(Form::Json),
+        Format::Sarif => Err("sarif is for checks: write format=json".to_owned()),
     }
 }
 
@@ -108,13 +140,23 @@ mod tests {
     #[test]
     fn methods_are_dockers() {
         assert_eq!(method("build"), Ok(Method::Build));
-        assert_eq!(method("check"), Ok(Method::Check(Format::Text)));
-        assert_eq!(method("check,format=json"), Ok(Method::Check(Format::Json)));
-        assert_eq!(
-            method("lint,format=sarif"),
-            Ok(Method::Check(Format::Sarif))
-        );
-        for wrong in ["", "chekc", "check,json", "check,format=xml", "targets"] {
+        let table = [
+            ("check", Call::Check(Format::Text)),
+            ("check,format=json", Call::Check(Format::Json)),
+            ("lint,format=sarif", Call::Check(Format::Sarif)),
+            ("outline", Call::Outline(Form::Text)),
+            ("targets,format=json", Call::Targets(Form::Json)),
+        ];
+        for (text, call) in table {
+            assert_eq!(method(text), Ok(Method::Instead(call)), "{text}");
+        }
+        for wrong in [
+            "",
+            "chekc",
+            "check,json",
+            "check,format=xml",
+            "targets,format=sarif",
+        ] {
             assert!(method(wrong).is_err(), "{wrong}");
         }
     }

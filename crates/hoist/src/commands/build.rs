@@ -1,6 +1,7 @@
 //! `build`: an image from a Dockerfile.
 
 mod cache;
+mod call;
 pub(super) mod inputs;
 mod metadata;
 mod output;
@@ -8,17 +9,17 @@ mod report;
 mod trust;
 
 use std::{
-    path::Path,
+    path::{Path, PathBuf},
     process::ExitCode,
     sync::{Arc, atomic::AtomicBool},
 };
 
-use hoist_build::{BuildError, BuildRequest, DescribeImage, Fetch, FetchImage};
+use hoist_build::{BuildError, BuildRequest, CDI_DIRECTORIES, DescribeImage, Fetch, FetchImage};
 use hoist_core::{Kind, Reference};
 use hoist_engine::{Engine, EngineError, image::PullRequest};
 
 use self::inputs::Context;
-use super::{check, interrupt, pull, request};
+use super::{interrupt, pull, request};
 use crate::{
     args::build::BuildFlags,
     cli::Call,
@@ -64,8 +65,8 @@ pub(crate) fn build(
     output::check(flags)?;
     let mut engine = None;
     let mut request = from_flags(call, &mut engine, flags, &words[0])?;
-    if let Some(format) = flags.method.check() {
-        return check::in_place_of_build(&request.build, format);
+    if let Some(call) = flags.method.instead() {
+        return call::in_place_of_build(&request.build, call);
     }
     let engine = Arc::new(match engine {
         Some(engine) => engine,
@@ -209,6 +210,8 @@ fn from_flags(
         uncached_stages: flags.inputs.uncached_stages(),
         surroundings: flags.surroundings.surroundings(),
         network: flags.network.unwrap_or_default(),
+        allowed: flags.surroundings.allow.clone(),
+        cdi_directories: CDI_DIRECTORIES.map(PathBuf::from).to_vec(),
         platform: flags.platform.clone(),
         secrets: trust::secrets(&flags.trust.secret)?,
         agents: trust::agents(&flags.trust.ssh)?,

@@ -19,6 +19,8 @@ use hoist_build::{
 use hoist_dockerfile::lint::{Author, Finding, Page, Rule};
 use hoist_store::Store;
 
+pub(super) use json::base64;
+
 use super::build;
 use crate::{
     args::check::{CheckFlags, Format},

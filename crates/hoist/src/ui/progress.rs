@@ -150,15 +150,27 @@ fn seconds(duration: Duration) -> String {
     format!("{:.1}", duration.as_secs_f64())
 }
 
+/// How many stages a build does.
+#[derive(Debug, Clone, Copy, Default)]
+struct Stages(usize);
+
+impl Stages {
+    /// What is shown of a stage's name: nothing when it is the only one, and has none of its own.
+    fn shown(self, name: &str) -> &str {
+        if self.0 <= 1 && name == "stage-0" {
+            ""
+        } else {
+            name
+        }
+    }
+}
+
 /// `[builder 2/5] RUN make`; a stage without a name is left out.
-fn title(stage: &str, index: usize, total: usize, text: &str) -> String {
-    let stage = if stage.is_empty() || stage.bytes().all(|byte| byte.is_ascii_digit()) {
-        String::new()
-    } else {
-        format!("{stage} ")
-    };
+fn title(stage: &str, number: usize, of: usize, text: &str) -> String {
+    let space = if stage.is_empty() { "" } else { " " };
+    let width = of.to_string().len();
     let one_line = text.split_whitespace().collect::<Vec<_>>().join(" ");
-    format!("[{stage}{index}/{total}] {one_line}")
+    format!("[{stage}{space}{number:>width$}/{of}] {one_line}")
 }
 
 /// The warnings of a build in the order of the file, as BuildKit lists them at its end. What a
@@ -272,6 +284,9 @@ mod tests {
             title("builder", 2, 5, "RUN make  \\\n all"),
             "[builder 2/5] RUN make \\ all"
         );
-        assert_eq!(title("0", 2, 5, "RUN make"), "[2/5] RUN make");
+        assert_eq!(title("", 2, 12, "RUN make"), "[ 2/12] RUN make");
+        assert_eq!(Stages(1).shown("stage-0"), "");
+        assert_eq!(Stages(2).shown("stage-0"), "stage-0");
+        assert_eq!(Stages(1).shown("builder"), "builder");
     }
 }

@@ -2,6 +2,7 @@
 
 use std::net::IpAddr;
 
+use hoist_build::Entitlement;
 use hoist_core::spec::Rlimit;
 use hoist_engine::step::Surroundings;
 
@@ -38,6 +39,13 @@ pub(crate) struct SurroundingsFlags {
     /// Ulimit options (format: "name=soft[:hard]")
     #[arg(long, value_name = "ulimit", value_parser = limit)]
     pub(crate) ulimit: Vec<Rlimit>,
+    /// Set the parent cgroup for the RUN instructions during build
+    #[arg(long, value_name = "string", value_parser = cgroup_parent)]
+    pub(crate) cgroup_parent: Option<String>,
+    /// Allow extra privileged entitlement ("network.host", "security.insecure",
+    /// "device", "device=NAME")
+    #[arg(long, value_name = "entitlement")]
+    pub(crate) allow: Vec<Entitlement>,
 }
 
 impl SurroundingsFlags {
@@ -48,8 +56,20 @@ impl SurroundingsFlags {
             // Docker: 0 is the default.
             shm_size: self.shm_size.filter(|bytes| *bytes > 0),
             rlimits: self.ulimit.clone(),
+            cgroup_parent: self.cgroup_parent.clone(),
         }
     }
+}
+
+fn cgroup_parent(text: &str) -> Result<String, String> {
+    let names = text.trim_matches('/').split('/');
+    let is_path = names.clone().all(|name| !matches!(name, "" | "." | ".."));
+    if !is_path {
+        return Err(format!(
+            "{text:?} is no parent cgroup: write its path below the root of the hierarchy, as /ci/builds"
+        ));
+    }
+    Ok(format!("/{}", text.trim_matches('/')))
 }
 
 fn host(text: &str) -> Result<(String, String), String> {
@@ -119,6 +139,16 @@ mod tests {
                 .map(|(name, address)| (name.to_owned(), address.to_owned()))
                 .map_err(str::to_owned);
             assert_eq!(host(text), expected, "{text}");
+        }
+    }
+
+    #[test]
+    fn a_parent_cgroup_cannot_lead_out_of_the_tree() {
+        for (text, path) in [("ci", "/ci"), ("/ci/builds/", "/ci/builds")] {
+            assert_eq!(cgroup_parent(text).as_deref(), Ok(path));
+        }
+        for text in ["", "/", "a/../..", "./a", "a//b"] {
+            assert!(cgroup_parent(text).is_err(), "{text}");
         }
     }
 

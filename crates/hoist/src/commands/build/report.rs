@@ -267,6 +267,8 @@ mod tests {
             index,
             total: 3,
             stage: "stage-0".to_owned(),
+            number: index,
+            of: 3,
             text: text.to_owned(),
         };
         let second = Duration::from_millis(1500);

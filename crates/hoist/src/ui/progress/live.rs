@@ -11,7 +11,7 @@ use hoist_core::{
     units,
 };
 
-use super::{Lines, Render, seconds, title, warnings};
+use super::{Lines, Render, Stages, seconds, title, warnings};
 use crate::format::ellipsis;
 
 /// Lines of output that a running step shows.
@@ -27,6 +27,7 @@ pub(super) struct Live {
     steps: BTreeMap<usize, Step>,
     /// Work beside the steps.
     tasks: BTreeMap<usize, Step>,
+    stages: Stages,
     total: usize,
     done: usize,
     warnings: Vec<Warning>,
@@ -56,6 +57,7 @@ impl Live {
             started: Instant::now(),
             steps: BTreeMap::new(),
             tasks: BTreeMap::new(),
+            stages: Stages::default(),
             total: 0,
             done: 0,
             warnings: Vec::new(),
@@ -164,23 +166,21 @@ impl Render for Live {
     fn event(&mut self, event: &BuildEvent) -> String {
         let finished = match event {
             BuildEvent::ContextScanned { files, bytes } => {
-                let text = format!(
-                    "[internal] build context: {files} files, {}",
-                    units::human_size(*bytes)
-                );
-                format!(
-                    "{}\n",
-                    self.line(&text, self.started.elapsed(), Colour::Blue)
-                )
+                let size = units::human_size(*bytes);
+                let text = format!("[internal] build context: {files} files, {size}");
+                self.line(&text, self.started.elapsed(), Colour::Blue) + "\n"
             }
             BuildEvent::StepStarted {
                 index,
                 total,
                 stage,
+                number,
+                of,
                 text,
             } => {
                 self.total = *total;
-                let step = Step::new(title(stage, *index, *total, text));
+                let stage = self.stages.shown(stage);
+                let step = Step::new(title(stage, *number, *of, text));
                 self.steps.insert(*index, step);
                 String::new()
             }
@@ -235,20 +235,19 @@ impl Render for Live {
                 names,
                 duration,
             } => {
-                let mut text = format!(
-                    "{}\n",
-                    self.line(&format!("writing image {image}"), *duration, Colour::Blue)
+                let image = format!("writing image {image}");
+                let mut lines = vec![self.line(&image, *duration, Colour::Blue)];
+                let names = names.iter();
+                lines.extend(
+                    names.map(|name| self.paint(&format!(" => naming to {name}"), Colour::Blue)),
                 );
-                for name in names {
-                    let _ = writeln!(
-                        text,
-                        "{}",
-                        self.paint(&format!(" => naming to {name}"), Colour::Blue)
-                    );
-                }
-                text
+                lines.join("\n") + "\n"
             }
-            BuildEvent::StageStarted { .. }
+            BuildEvent::StageStarted { total, .. } => {
+                self.stages = Stages(*total);
+                String::new()
+            }
+            BuildEvent::Loaded { .. }
             | BuildEvent::PartFinished { .. }
             | BuildEvent::Exporting { .. } => String::new(),
         };
@@ -295,7 +294,9 @@ mod tests {
         let started = |index: usize, text: &str| BuildEvent::StepStarted {
             index,
             total: 2,
-            stage: "0".to_owned(),
+            stage: "stage-0".to_owned(),
+            number: index,
+            of: 2,
             text: text.to_owned(),
         };
         let mut text = live.event(&started(1, "RUN make"));

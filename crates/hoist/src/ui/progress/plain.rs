@@ -1,51 +1,57 @@
 //! Lines that are only ever appended, in BuildKit's plain form.
 
-use std::{collections::BTreeMap, fmt::Write as _, time::Instant};
+use std::{
+    collections::BTreeMap,
+    fmt::Write as _,
+    time::{Duration, Instant},
+};
 
 use hoist_core::{
+    Digest,
     event::{BuildEvent, Warning},
     units,
 };
 
-use super::{Lines, Render, seconds, title, warnings};
+use super::{Lines, Render, Stages, seconds, title, warnings};
 
-/// The renderer; number 1 is the context, step n is number n + 1, and what is done beside the steps
-/// has the numbers around them.
+/// The renderer. What it tells about is numbered as it begins, from 1.
 #[derive(Default)]
 pub(super) struct Plain {
-    steps: BTreeMap<usize, Step>,
-    /// The step that was written about last; another one starts after an empty line.
-    current: Option<usize>,
-    last: usize,
-    /// Numbers that were taken before the first step was known.
-    before: usize,
-    /// The number that the last step has.
-    reserved: usize,
+    vertices: BTreeMap<usize, Vertex>,
+    /// The numbers of steps.
+    numbers: BTreeMap<usize, usize>,
     /// The numbers of work beside the steps.
     tasks: BTreeMap<usize, usize>,
+    /// What was written about last; another one starts after an empty line.
+    current: Option<usize>,
+    stages: Stages,
+    /// The number of the export.
+    exporting: usize,
     warnings: Vec<Warning>,
 }
 
-struct Step {
+struct Vertex {
     title: String,
-    announced: bool,
+    over: bool,
     started: Instant,
     lines: Lines,
 }
 
 impl Plain {
-    /// Lines about vertex `number`, each with its mark; a switch to it is announced.
+    /// Lines about vertex `number`, each with its mark. A switch to it is announced, and of one
+    /// that goes on later it is said.
     fn about(&mut self, number: usize, lines: &[String]) -> String {
         let mut out = String::new();
         if self.current != Some(number) {
-            if self.current.is_some() {
+            if let Some(left) = self.current {
+                if self.vertices.get(&left).is_some_and(|vertex| !vertex.over) {
+                    let _ = writeln!(out, "#{left} ...");
+                }
                 out.push('\n');
             }
             self.current = Some(number);
-            if let Some(step) = self.steps.get_mut(&number) {
-                let title = if step.announced { "..." } else { &step.title };
-                let _ = writeln!(out, "#{number} {title}");
-                step.announced = true;
+            if let Some(vertex) = self.vertices.get(&number) {
+                let _ = writeln!(out, "#{number} {}", vertex.title);
             }
         }
         for line in lines {
@@ -54,62 +60,103 @@ impl Plain {
         out
     }
 
-    /// What step `number` wrote and did not finish with a line feed.
-    fn rest(&mut self, number: usize) -> Vec<String> {
-        let Some(step) = self.steps.get_mut(&number) else {
-            return Vec::new();
-        };
-        let stamp = stamp(step.started);
-        step.lines
-            .rest()
-            .map(|line| format!("{stamp} {line}"))
-            .into_iter()
-            .collect()
-    }
-
-    /// A vertex that is over as soon as it is known.
-    fn instant(&mut self, title: &str, lines: &[String]) -> String {
-        self.last += 1;
-        let number = self.last;
-        self.begin(number, title.to_owned());
+    /// The last lines about vertex `number`.
+    fn close(&mut self, number: usize, lines: &[String]) -> String {
+        if let Some(vertex) = self.vertices.get_mut(&number) {
+            vertex.over = true;
+        }
         self.about(number, lines)
     }
 
-    fn about_task(&mut self, task: usize, line: String) -> String {
-        match self.tasks.get(&task) {
-            Some(number) => self.about(*number, &[line]),
+    /// The last lines about a step.
+    fn close_step(&mut self, index: usize, lines: &[String]) -> String {
+        match self.numbers.get(&index) {
+            Some(number) => self.close(*number, lines),
             None => String::new(),
         }
     }
 
-    /// The number of the step `index`.
-    fn step(&self, index: usize) -> usize {
-        index + 1 + self.before
+    /// Lines about a step.
+    fn about_step(&mut self, index: usize, lines: &[String]) -> String {
+        match self.numbers.get(&index) {
+            Some(number) => self.about(*number, lines),
+            None => String::new(),
+        }
     }
 
-    /// Work beside the steps: its number comes before theirs as long as none has begun.
-    fn task(&mut self, task: usize, title: &str) -> usize {
-        let number = if self.reserved == 0 {
-            self.before += 1;
-            self.before + 1
-        } else {
-            self.last.max(self.reserved) + 1
-        };
-        self.tasks.insert(task, number);
-        self.begin(number, title.to_owned());
-        number
+    /// The last line about work beside the steps.
+    fn close_task(&mut self, task: usize, line: String) -> String {
+        match self.tasks.get(&task) {
+            Some(number) => self.close(*number, &[line]),
+            None => String::new(),
+        }
     }
 
-    fn begin(&mut self, number: usize, title: String) {
-        self.last = self.last.max(number);
-        let step = Step {
+    /// What a step wrote and did not finish with a line feed.
+    fn rest(&mut self, index: usize) -> Vec<String> {
+        let vertex = self.step(index);
+        let rest = vertex.and_then(|vertex| {
+            let stamp = stamp(vertex.started);
+            vertex.lines.rest().map(|line| format!("{stamp} {line}"))
+        });
+        rest.into_iter().collect()
+    }
+
+    fn step(&mut self, index: usize) -> Option<&mut Vertex> {
+        self.vertices.get_mut(self.numbers.get(&index)?)
+    }
+
+    /// A vertex that is over as soon as it is known.
+    fn instant(&mut self, title: String, lines: &[String]) -> String {
+        let number = self.begin(title);
+        self.close(number, lines)
+    }
+
+    /// The number of a new vertex.
+    fn begin(&mut self, title: String) -> usize {
+        let number = self.vertices.len() + 1;
+        let vertex = Vertex {
             title,
-            announced: false,
+            over: false,
             started: Instant::now(),
             lines: Lines::default(),
         };
-        self.steps.insert(number, step);
+        self.vertices.insert(number, vertex);
+        number
     }
+
+    /// What a step wrote, as far as its lines are whole.
+    fn output(&mut self, index: usize, bytes: &[u8]) -> String {
+        let Some(vertex) = self.step(index) else {
+            return String::new();
+        };
+        let stamp = stamp(vertex.started);
+        let lines = vertex.lines.push(bytes);
+        let lines: Vec<String> = lines.iter().map(|line| format!("{stamp} {line}")).collect();
+        if lines.is_empty() {
+            String::new()
+        } else {
+            self.about_step(index, &lines)
+        }
+    }
+
+    /// The image is written.
+    fn finished(&mut self, image: &Digest, names: &[String]) -> String {
+        let mut lines = vec![
+            "exporting layers done".to_owned(),
+            format!("writing image {image} done"),
+        ];
+        lines.extend(names.iter().map(|name| format!("naming to {name} done")));
+        let number = self.exporting;
+        if let Some(vertex) = self.vertices.get(&number) {
+            lines.push(done(vertex.started.elapsed()));
+        }
+        self.close(number, &lines)
+    }
+}
+
+fn done(duration: Duration) -> String {
+    format!("DONE {}s", seconds(duration))
 }
 
 fn stamp(started: Instant) -> String {
@@ -119,95 +166,96 @@ fn stamp(started: Instant) -> String {
 impl Render for Plain {
     fn event(&mut self, event: &BuildEvent) -> String {
         match event {
+            BuildEvent::Loaded {
+                what,
+                bytes,
+                duration,
+            } => {
+                let read = bytes.map(|bytes| format!("reading {} done", units::human_size(bytes)));
+                let lines: Vec<String> = read.into_iter().chain([done(*duration)]).collect();
+                self.instant(format!("[internal] load {what}"), &lines)
+            }
             BuildEvent::ContextScanned { files, bytes } => {
-                self.begin(1, "[internal] load build context".to_owned());
-                let scanned = format!("context: {files} files, {}", units::human_size(*bytes));
-                self.about(1, &[scanned, "DONE".to_owned()])
+                let size = units::human_size(*bytes);
+                let lines = [
+                    format!("reading {files} files, {size} done"),
+                    done(Duration::ZERO),
+                ];
+                self.instant("[internal] load build context".to_owned(), &lines)
+            }
+            BuildEvent::StageStarted {
+                stage,
+                total,
+                base,
+                steps,
+                ..
+            } => {
+                self.stages = Stages(*total);
+                let Some(base) = base else {
+                    return String::new();
+                };
+                let text = format!("FROM {base}");
+                let title = title(self.stages.shown(stage), 1, *steps, &text);
+                self.instant(title, &["CACHED".to_owned()])
             }
             BuildEvent::StepStarted {
                 index,
-                total,
                 stage,
+                number,
+                of,
                 text,
+                ..
             } => {
-                self.reserved = self.step(*total);
-                let number = self.step(*index);
-                self.begin(number, title(stage, *index, *total, text));
+                let title = title(self.stages.shown(stage), *number, *of, text);
+                let number = self.begin(title);
+                self.numbers.insert(*index, number);
                 self.about(number, &[])
             }
             BuildEvent::StepReason { index, text } => {
-                self.about(self.step(*index), &[format!("not cached: {text}")])
+                self.about_step(*index, &[format!("not cached: {text}")])
             }
-            BuildEvent::StepCached { index } => {
-                self.about(self.step(*index), &["CACHED".to_owned()])
-            }
-            BuildEvent::StepOutput { index, bytes, .. } => {
-                let number = self.step(*index);
-                let Some(step) = self.steps.get_mut(&number) else {
-                    return String::new();
-                };
-                let stamp = stamp(step.started);
-                let lines: Vec<String> = step
-                    .lines
-                    .push(bytes)
-                    .iter()
-                    .map(|line| format!("{stamp} {line}"))
-                    .collect();
-                if lines.is_empty() {
-                    String::new()
-                } else {
-                    self.about(number, &lines)
-                }
-            }
+            BuildEvent::StepCached { index } => self.close_step(*index, &["CACHED".to_owned()]),
+            BuildEvent::StepOutput { index, bytes, .. } => self.output(*index, bytes),
             BuildEvent::StepFinished {
                 index,
                 duration,
                 layer_bytes,
             } => {
-                let number = self.step(*index);
-                let mut lines = self.rest(number);
-                if let Some(bytes) = layer_bytes {
-                    lines.push(format!("layer {}", units::human_size(*bytes)));
-                }
-                lines.push(format!("DONE {}s", seconds(*duration)));
-                self.about(number, &lines)
+                let mut lines = self.rest(*index);
+                lines
+                    .extend(layer_bytes.map(|bytes| format!("layer {}", units::human_size(bytes))));
+                lines.push(done(*duration));
+                self.close_step(*index, &lines)
             }
             BuildEvent::StepFailed { index, text, .. } => {
-                let number = self.step(*index);
-                let mut lines = self.rest(number);
+                let mut lines = self.rest(*index);
                 lines.push(format!("ERROR: {text}"));
-                self.about(number, &lines)
+                self.close_step(*index, &lines)
             }
             BuildEvent::TaskStarted { task, text } => {
-                let number = self.task(*task, text);
+                let number = self.begin(text.clone());
+                self.tasks.insert(*task, number);
                 self.about(number, &[])
             }
-            BuildEvent::TaskProgress { task, text } => self.about_task(*task, text.clone()),
-            BuildEvent::TaskFinished { task, duration } => {
-                self.about_task(*task, format!("DONE {}s", seconds(*duration)))
-            }
+            BuildEvent::TaskProgress { task, text } => match self.tasks.get(task) {
+                Some(number) => self.about(*number, std::slice::from_ref(text)),
+                None => String::new(),
+            },
+            BuildEvent::TaskFinished { task, duration } => self.close_task(*task, done(*duration)),
             BuildEvent::TaskFailed { task, text, .. } => {
-                self.about_task(*task, format!("ERROR: {text}"))
+                self.close_task(*task, format!("ERROR: {text}"))
             }
             BuildEvent::Warning(warning) => {
                 self.warnings.push(warning.clone());
                 String::new()
             }
             BuildEvent::Exporting { layers } => {
-                self.instant("exporting to image", &[format!("{layers} layers")])
+                let number = self.begin("exporting to image".to_owned());
+                self.exporting = number;
+                self.about(number, &[format!("exporting {layers} layers")])
             }
-            BuildEvent::Finished {
-                image,
-                names,
-                duration,
-            } => {
-                let mut lines = vec![format!("writing image {image}")];
-                lines.extend(names.iter().map(|name| format!("naming to {name}")));
-                lines.push(format!("DONE {}s", seconds(*duration)));
-                let number = self.last;
-                self.about(number, &lines)
-            }
-            BuildEvent::StageStarted { .. } | BuildEvent::PartFinished { .. } => String::new(),
+            BuildEvent::Finished { image, names, .. } => self.finished(image, names),
+            BuildEvent::PartFinished { .. } => String::new(),
         }
     }
 
@@ -218,9 +266,7 @@ impl Render for Plain {
 
 #[cfg(test)]
 mod tests {
-    use std::time::Duration;
-
-    use hoist_core::{Digest, event::Stream};
+    use hoist_core::event::Stream;
 
     use super::*;
 
@@ -229,6 +275,8 @@ mod tests {
             index,
             total: 3,
             stage: stage.to_owned(),
+            number: index + 1,
+            of: 3,
             text: text.to_owned(),
         }
     }
@@ -267,51 +315,69 @@ mod tests {
             hints: Vec::new(),
         };
         insta::assert_snapshot!(written(&[
-            BuildEvent::ContextScanned { files: 3, bytes: 2048 },
+            BuildEvent::Loaded { what: "build definition from Dockerfile".to_owned(), bytes: Some(120), duration: Duration::ZERO },
+            BuildEvent::Loaded { what: ".dockerignore".to_owned(), bytes: None, duration: Duration::ZERO },
             BuildEvent::Warning(warning),
-            started(1, "builder", "FROM python:3.11-slim"),
-            BuildEvent::StepCached { index: 1 },
-            started(2, "builder", "RUN pip install -r requirements.txt"),
-            BuildEvent::StepReason { index: 2, text: "requirements.txt changed".to_owned() },
-            output(2, "Collecting fastapi\nColl"),
-            started(3, "1", "COPY . ."),
-            output(2, "ecting uvicorn\n"),
-            BuildEvent::StepFinished { index: 3, duration: second, layer_bytes: Some(1_500) },
-            output(2, "no line feed"),
-            BuildEvent::StepFinished { index: 2, duration: second, layer_bytes: Some(12_300_000) },
+            BuildEvent::ContextScanned { files: 3, bytes: 2048 },
+            BuildEvent::StageStarted {
+                stage: "builder".to_owned(),
+                index: 1,
+                total: 2,
+                base: Some("docker.io/library/python:3.11-slim".to_owned()),
+                steps: 3,
+            },
+            started(1, "builder", "RUN pip install -r requirements.txt"),
+            BuildEvent::StepReason { index: 1, text: "requirements.txt changed".to_owned() },
+            output(1, "Collecting fastapi\nColl"),
+            started(2, "stage-1", "COPY . ."),
+            output(1, "ecting uvicorn\n"),
+            BuildEvent::StepFinished { index: 2, duration: second, layer_bytes: Some(1_500) },
+            output(1, "no line feed"),
+            BuildEvent::StepFinished { index: 1, duration: second, layer_bytes: Some(12_300_000) },
             BuildEvent::Exporting { layers: 2 },
             BuildEvent::Finished { image: Digest::of(b""), names: vec!["my-api:1.0".to_owned()], duration: second },
         ]), @r"
-        #1 [internal] load build context
-        #1 context: 3 files, 2.05kB
-        #1 DONE
+        #1 [internal] load build definition from Dockerfile
+        #1 reading 120B done
+        #1 DONE 0.0s
 
-        #2 [builder 1/3] FROM python:3.11-slim
-        #2 CACHED
+        #2 [internal] load .dockerignore
+        #2 DONE 0.0s
 
-        #3 [builder 2/3] RUN pip install -r requirements.txt
-        #3 not cached: requirements.txt changed
-        #3 0.000 Collecting fastapi
+        #3 [internal] load build context
+        #3 reading 3 files, 2.05kB done
+        #3 DONE 0.0s
 
-        #4 [3/3] COPY . .
+        #4 [builder 1/3] FROM docker.io/library/python:3.11-slim
+        #4 CACHED
 
-        #3 ...
-        #3 0.000 Collecting uvicorn
+        #5 [builder 2/3] RUN pip install -r requirements.txt
+        #5 not cached: requirements.txt changed
+        #5 0.000 Collecting fastapi
+        #5 ...
 
-        #4 ...
-        #4 layer 1.5kB
-        #4 DONE 1.2s
+        #6 [stage-1 3/3] COPY . .
+        #6 ...
 
-        #3 ...
-        #3 0.000 no line feed
-        #3 layer 12.3MB
-        #3 DONE 1.2s
+        #5 [builder 2/3] RUN pip install -r requirements.txt
+        #5 0.000 Collecting uvicorn
+        #5 ...
 
-        #5 exporting to image
-        #5 2 layers
-        #5 writing image sha256:e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855
-        #5 naming to my-api:1.0
+        #6 [stage-1 3/3] COPY . .
+        #6 layer 1.5kB
+        #6 DONE 1.2s
+
+        #5 [builder 2/3] RUN pip install -r requirements.txt
+        #5 0.000 no line feed
+        #5 layer 12.3MB
         #5 DONE 1.2s
+
+        #7 exporting to image
+        #7 exporting 2 layers
+        #7 exporting layers done
+        #7 writing image sha256:e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855 done
+        #7 naming to my-api:1.0 done
+        #7 DONE 0.0s
 
          1 warning found (use --check to expand):
          - FromAsCasing: 'as' and 'FROM' keywords' casing do not match (line 1)
@@ -321,7 +387,7 @@ mod tests {
     #[test]
     fn a_failing_step_ends_with_its_error() {
         insta::assert_snapshot!(written(&[
-            started(1, "0", "RUN false"),
+            started(1, "stage-0", "RUN false"),
             BuildEvent::StepFailed {
                 index: 1,
                 duration: Duration::ZERO,
@@ -329,8 +395,8 @@ mod tests {
                 text: "process \"/bin/sh -c false\" did not complete successfully: exit code: 1".to_owned(),
             },
         ]), @r#"
-        #2 [1/3] RUN false
-        #2 ERROR: process "/bin/sh -c false" did not complete successfully: exit code: 1
+        #1 [2/3] RUN false
+        #1 ERROR: process "/bin/sh -c false" did not complete successfully: exit code: 1
         "#);
     }
 }
