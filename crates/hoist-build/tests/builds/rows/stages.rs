@@ -154,6 +154,7 @@ fn row_68_images_are_asked_for_again() {
     let seen = Arc::clone(&asked);
     request.fetch = Some(Fetch {
         always: true,
+        describe: None,
         image: Arc::new(move |reference: &Reference| {
             seen.lock().unwrap().push(reference.familiar());
             Ok(())
