@@ -124,6 +124,7 @@ impl Store {
         session.keep(&id)?;
         if let Ok(known) = ImageRecord::read(self, &id)
             && !self.is_lost(known.unsynced.as_deref())
+            && self.config(&id).is_ok()
         {
             if known.unsynced.is_some() {
                 self.note_unsynced_image(id);

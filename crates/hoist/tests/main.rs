@@ -14,6 +14,7 @@ mod builder;
 mod checks;
 mod errors;
 mod exec;
+mod faults;
 mod health;
 mod images;
 mod isolation;
