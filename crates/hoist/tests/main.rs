@@ -25,6 +25,7 @@ mod logs;
 mod manifests;
 mod monitor;
 mod network;
+mod pushes;
 mod registry;
 mod rootless;
 mod run;
