@@ -25,6 +25,7 @@ mod credential_helper;
 mod credentials;
 mod error;
 mod event;
+mod failure;
 mod host;
 mod insecure;
 mod layer;

@@ -67,19 +67,20 @@ impl Authorities {
         for directory in &self.directories {
             own.read(&directory.join(authority), &self.provider)?;
         }
-        let verifier: Arc<dyn ServerCertVerifier> = if insecure {
-            Arc::new(AnyCertificate {
-                provider: Arc::clone(&self.provider),
-            })
+        let trust = if insecure {
+            Trust::Anybody
         } else {
             let mut roots = self.roots().clone();
             roots.add_parsable_certificates(own.authorities.iter().cloned());
-            Arc::new(Verifier {
+            Trust::Authorities {
                 roots,
                 own: own.authorities,
-                provider: Arc::clone(&self.provider),
-            })
+            }
         };
+        let verifier = Arc::new(Verifier {
+            trust,
+            provider: Arc::clone(&self.provider),
+        });
         let builder = ClientConfig::builder_with_provider(Arc::clone(&self.provider))
             .with_safe_default_protocol_versions()
             .expect("ring speaks TLS 1.2 and 1.3")
@@ -177,13 +178,23 @@ fn client_certificate(
     Ok(Arc::new(SingleCertAndKey::from(certified)))
 }
 
-/// The usual verification, and as Go has it: a certificate that was itself put into the
-/// registry's directory is trusted for its names, even where it calls itself an authority. That
-/// is what `openssl req -x509` makes, and what Docker's manual tells people to use.
+/// Whose certificates are accepted.
+#[derive(Debug)]
+enum Trust {
+    /// The usual verification, and as Go has it: a certificate that was itself put into the
+    /// registry's directory is trusted for its names, even where it calls itself an authority. That
+    /// is what `openssl req -x509` makes, and what Docker's manual tells people to use.
+    Authorities {
+        roots: RootCertStore,
+        own: Vec<CertificateDer<'static>>,
+    },
+    /// Of registries that were named as insecure.
+    Anybody,
+}
+
 #[derive(Debug)]
 struct Verifier {
-    roots: RootCertStore,
-    own: Vec<CertificateDer<'static>>,
+    trust: Trust,
     provider: Arc<CryptoProvider>,
 }
 
@@ -196,10 +207,13 @@ impl ServerCertVerifier for Verifier {
         _ocsp_response: &[u8],
         now: UnixTime,
     ) -> std::result::Result<ServerCertVerified, Error> {
+        let Trust::Authorities { roots, own } = &self.trust else {
+            return Ok(ServerCertVerified::assertion());
+        };
         let certificate = ParsedCertificate::try_from(end_entity)?;
         let chain = verify_server_cert_signed_by_trust_anchor(
             &certificate,
-            &self.roots,
+            roots,
             intermediates,
             now,
             self.provider.signature_verification_algorithms.all,
@@ -207,55 +221,10 @@ impl ServerCertVerifier for Verifier {
         match chain {
             // The time is verified before the purpose: what remains is an authority as a server.
             Err(Error::InvalidCertificate(CertificateError::Other(_)))
-                if self.own.iter().any(|own| own == end_entity) => {}
+                if own.iter().any(|own| own == end_entity) => {}
             result => result?,
         }
         verify_server_name(&certificate, server_name)?;
-        Ok(ServerCertVerified::assertion())
-    }
-
-    fn verify_tls12_signature(
-        &self,
-        message: &[u8],
-        certificate: &CertificateDer<'_>,
-        signature: &DigitallySignedStruct,
-    ) -> std::result::Result<HandshakeSignatureValid, Error> {
-        let algorithms = &self.provider.signature_verification_algorithms;
-        verify_tls12_signature(message, certificate, signature, algorithms)
-    }
-
-    fn verify_tls13_signature(
-        &self,
-        message: &[u8],
-        certificate: &CertificateDer<'_>,
-        signature: &DigitallySignedStruct,
-    ) -> std::result::Result<HandshakeSignatureValid, Error> {
-        let algorithms = &self.provider.signature_verification_algorithms;
-        verify_tls13_signature(message, certificate, signature, algorithms)
-    }
-
-    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
-        self.provider
-            .signature_verification_algorithms
-            .supported_schemes()
-    }
-}
-
-/// For registries that were named as insecure.
-#[derive(Debug)]
-struct AnyCertificate {
-    provider: Arc<CryptoProvider>,
-}
-
-impl ServerCertVerifier for AnyCertificate {
-    fn verify_server_cert(
-        &self,
-        _end_entity: &CertificateDer<'_>,
-        _intermediates: &[CertificateDer<'_>],
-        _server_name: &ServerName<'_>,
-        _ocsp_response: &[u8],
-        _now: UnixTime,
-    ) -> std::result::Result<ServerCertVerified, Error> {
         Ok(ServerCertVerified::assertion())
     }
 

@@ -1,14 +1,12 @@
-//! One request and its answer: redirects, the mapping of failures, and bodies.
+//! One request and its answer: redirects and bodies. What failures mean is in `failure.rs`.
 
 use std::{
     collections::HashMap,
-    io::{self, Read},
+    io::Read,
     sync::{Mutex, PoisonError},
     time::Duration,
 };
 
-use rustls::{CertificateError, InvalidMessage};
-use serde::Deserialize;
 use ureq::{
     Agent, SendBody,
     config::Config,
@@ -21,8 +19,9 @@ use ureq::{
 
 use crate::{
     connector::TlsConnector,
-    error::{Broken, RegistryError, Result},
+    error::{RegistryError, Result},
     event::RegistryEvent,
+    failure::{connection_failure, detail},
     insecure::Insecure,
     options::Options,
     proxy::ProxyRules,
@@ -35,8 +34,6 @@ use crate::{
 const MAX_REDIRECTS: usize = 10;
 /// The longest description of a failure that is read.
 const MAX_FAILURE: u64 = 64 * 1024;
-/// The longest piece of it that is shown.
-const MAX_DETAIL: usize = 500;
 
 /// A request. `authorization` goes to the origin of `uri` only.
 pub(crate) struct Request<'a> {
@@ -157,54 +154,6 @@ impl Response {
             retry_after,
         }
     }
-}
-
-/// What a registry (`errors`) or a token server (`details`, `error_description`) says.
-fn detail(bytes: &[u8]) -> String {
-    #[derive(Deserialize, Default)]
-    #[serde(default)]
-    struct Failure {
-        errors: Vec<Entry>,
-        details: Option<String>,
-        error_description: Option<String>,
-        message: Option<String>,
-    }
-    #[derive(Deserialize, Default)]
-    #[serde(default)]
-    struct Entry {
-        code: String,
-        message: String,
-    }
-    let Ok(failure) = serde_json::from_slice::<Failure>(bytes) else {
-        return String::new();
-    };
-    let entry = |entry: &Entry| {
-        let code = entry.code.to_ascii_lowercase().replace('_', " ");
-        match (code.as_str(), entry.message.as_str()) {
-            ("", message) => message.to_owned(),
-            (code, "") => code.to_owned(),
-            (code, message) => format!("{code}: {message}"),
-        }
-    };
-    let text = if failure.errors.is_empty() {
-        let other = failure
-            .details
-            .or(failure.error_description)
-            .or(failure.message);
-        other.unwrap_or_default()
-    } else {
-        failure
-            .errors
-            .iter()
-            .map(entry)
-            .collect::<Vec<_>>()
-            .join("; ")
-    };
-    // Not a way to write to somebody's terminal.
-    text.chars()
-        .filter(|character| !character.is_control())
-        .take(MAX_DETAIL)
-        .collect()
 }
 
 /// The connections to all hosts.
@@ -422,103 +371,10 @@ fn report_limits(options: &Options, at: &Origin, response: &Response) {
     }
 }
 
-/// Why a connection failed, of the HTTP client's error.
-pub(crate) fn connection_failure(action: String, error: ureq::Error) -> RegistryError {
-    let (reason, source) = match error {
-        ureq::Error::Io(error) => (broken(&error), Some(error)),
-        ureq::Error::Timeout(_) => (Broken::Timeout, None),
-        ureq::Error::HostNotFound => (Broken::Name, None),
-        ureq::Error::ConnectProxyFailed(reason) => (Broken::Proxy, Some(io::Error::other(reason))),
-        ureq::Error::ConnectionFailed => (Broken::System, None),
-        ureq::Error::Tls(reason) => (Broken::Handshake, Some(io::Error::other(reason))),
-        ureq::Error::TlsRequired => (Broken::Handshake, None),
-        other => (Broken::Protocol, Some(io::Error::other(other.to_string()))),
-    };
-    RegistryError::Connection {
-        action,
-        reason,
-        // What the reason says already.
-        source: source.filter(|_| {
-            matches!(
-                reason,
-                Broken::Handshake | Broken::Proxy | Broken::Protocol | Broken::System
-            )
-        }),
-    }
-}
-
-fn broken(error: &io::Error) -> Broken {
-    let inner = error.get_ref();
-    if let Some(error) = inner.and_then(|inner| inner.downcast_ref::<rustls::Error>()) {
-        return match error {
-            rustls::Error::InvalidCertificate(certificate) => match certificate {
-                CertificateError::Expired
-                | CertificateError::ExpiredContext { .. }
-                | CertificateError::NotValidYet
-                | CertificateError::NotValidYetContext { .. } => Broken::Expired,
-                CertificateError::UnknownIssuer => Broken::UnknownAuthority,
-                CertificateError::NotValidForName
-                | CertificateError::NotValidForNameContext { .. } => Broken::WrongName,
-                // The only other one that is met: a self-signed certificate of an authority.
-                CertificateError::Other(_) => Broken::UnknownAuthority,
-                _ => Broken::Handshake,
-            },
-            rustls::Error::InvalidMessage(InvalidMessage::InvalidContentType) => Broken::PlainHttp,
-            _ => Broken::Handshake,
-        };
-    }
-    match error.kind() {
-        io::ErrorKind::ConnectionRefused => Broken::Refused,
-        io::ErrorKind::TimedOut | io::ErrorKind::WouldBlock => Broken::Timeout,
-        io::ErrorKind::UnexpectedEof
-        | io::ErrorKind::ConnectionReset
-        | io::ErrorKind::ConnectionAborted
-        | io::ErrorKind::BrokenPipe => Broken::Closed,
-        _ if error.to_string().contains("failed to lookup address") => Broken::Name,
-        _ => Broken::System,
-    }
-}
-
 impl std::fmt::Debug for Wire {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Wire")
             .field("insecure", &self.insecure)
             .finish_non_exhaustive()
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn failures_speak_in_dockers_words() {
-        let table: [(&str, &str); 6] = [
-            (
-                r#"{"errors":[{"code":"MANIFEST_UNKNOWN","message":"manifest unknown","detail":{"Tag":"x"}}]}"#,
-                "manifest unknown: manifest unknown",
-            ),
-            (
-                r#"{"errors":[{"code":"DENIED","message":"requested access to the resource is denied"}]}"#,
-                "denied: requested access to the resource is denied",
-            ),
-            (
-                r#"{"details":"incorrect username or password"}"#,
-                "incorrect username or password",
-            ),
-            (
-                r#"{"errors":[{"code":"A","message":""},{"code":"","message":"b\u001b[2J"}]}"#,
-                "a; b[2J",
-            ),
-            ("<html>", ""),
-            (r#"{"errors":null}"#, ""),
-        ];
-        for (body, text) in table {
-            assert_eq!(detail(body.as_bytes()), text, "{body}");
-        }
-        assert_eq!(
-            detail(format!(r#"{{"details":"{}"}}"#, "x".repeat(9999)).as_bytes()).len(),
-            MAX_DETAIL
-        );
     }
 }

@@ -135,6 +135,11 @@ impl BlobDraft {
         remove_file(&self.path)
     }
 
+    /// A failed write, with the file.
+    pub(crate) fn unwritable(&self, error: io::Error) -> StoreError {
+        StoreError::file("write", &self.path)(error)
+    }
+
     /// Move the blob to its place. The store must be held, and what refers to it comes next; whoever
     /// waits for the blob waits until the draft is dropped.
     pub(crate) fn publish(&mut self, layout: &Layout, durable: bool) -> Result<(Digest, u64)> {

@@ -215,10 +215,10 @@ impl LayerDraft {
             self.store.note_unsynced_layer(*diff_id);
             return self.store.layer(diff_id);
         }
-        match self.store.layer(diff_id) {
-            Err(StoreError::Unfinished { .. } | StoreError::Damaged { .. }) => drop(hold),
-            layer => return layer,
+        if !self.is_broken(diff_id) {
+            return self.store.layer(diff_id);
         }
+        drop(hold);
         self.replace(diff_id)
     }
 
@@ -241,11 +241,24 @@ impl LayerDraft {
         self.publish(diff_id).map(drop)
     }
 
-    /// Take the place of a layer that a crash of the machine left unfinished.
+    /// Whether a layer was left unfinished by a crash of the machine, or was damaged since.
+    fn is_broken(&self, diff_id: &Digest) -> bool {
+        match self.store.layer(diff_id) {
+            Err(StoreError::Unfinished { .. } | StoreError::Damaged { .. }) => true,
+            Err(_) => !self
+                .store
+                .layout()
+                .layer(diff_id)
+                .join(LAYER_RECORD)
+                .exists(),
+            Ok(_) => !self.store.has_files(diff_id),
+        }
+    }
+
+    /// Take the place of a layer that is broken.
     fn replace(&mut self, diff_id: &Digest) -> Result<Layer> {
         let exclusive = self.store.exclusive()?;
-        let existing = self.store.layer(diff_id);
-        if let Err(StoreError::Unfinished { .. } | StoreError::Damaged { .. }) = existing {
+        if self.is_broken(diff_id) {
             let place = self.store.layout().layer(diff_id);
             let aside = self.store.session()?.free_path();
             std::fs::rename(&place, &aside).map_err(StoreError::file("replace", &place))?;

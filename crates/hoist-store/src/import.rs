@@ -12,7 +12,7 @@ use hoist_sys::{atomic::Durability, tree};
 
 use crate::{
     archive,
-    blob::{BlobDraft, LayerBlob, forms_of, write_form},
+    blob::{BlobDraft, LayerBlob, write_form},
     drafts::{LayerDraft, open},
     error::{Result, StoreError},
     layer::{Layer, LayerRecord},
@@ -53,10 +53,14 @@ impl Store {
             before: draft.reader()?,
             rest,
             draft,
+            unwritten: None,
         };
         let unpacked = match self.unpack_kept(&layer, &mut input) {
             Ok(unpacked) => unpacked,
             Err(error) => {
+                if let Some(failure) = input.unwritten {
+                    return Err(failure);
+                }
                 if is_bad_content(&error) {
                     input.draft.discard()?;
                 }
@@ -178,8 +182,8 @@ impl Store {
         let layer = layer.settle(diff_id, hold)?;
         if let Some(form) = form {
             // Where the layer was here already, the blob is one more form of it.
-            let known = forms_of(self.layout(), diff_id)?;
-            if !known.contains(&form.digest) {
+            let known = self.layer_blobs(diff_id);
+            if !known.is_ok_and(|known| known.contains(&form)) {
                 write_form(&self.layout().layer(diff_id).join(BLOBS), &form)?;
             }
         }
@@ -223,6 +227,8 @@ struct Kept<B, R> {
     before: B,
     rest: R,
     draft: BlobDraft,
+    /// Why the draft could not be written: no failure of what is read.
+    unwritten: Option<StoreError>,
 }
 
 impl<B: Read, R: Read> Read for Kept<B, R> {
@@ -232,7 +238,10 @@ impl<B: Read, R: Read> Read for Kept<B, R> {
             return Ok(count);
         }
         let count = self.rest.read(buffer)?;
-        self.draft.write_all(&buffer[..count])?;
+        if let Err(error) = self.draft.write_all(&buffer[..count]) {
+            self.unwritten = Some(self.draft.unwritable(error));
+            return Err(io::Error::other("what came cannot be kept"));
+        }
         Ok(count)
     }
 }

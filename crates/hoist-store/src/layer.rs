@@ -115,6 +115,34 @@ impl Store {
         }
     }
 
+    /// Whether nothing of a layer is missing: its record, its files, and where its archive is not of
+    /// hoist's making, a blob that holds it. What is in the files is not looked at.
+    ///
+    /// # Errors
+    /// [`StoreError::File`] when it cannot be told.
+    pub fn is_whole_layer(&self, diff_id: &Digest) -> Result<bool> {
+        let record = match LayerRecord::read(self, diff_id) {
+            Err(
+                StoreError::NoSuchLayer(_)
+                | StoreError::Unfinished { .. }
+                | StoreError::Damaged { .. },
+            ) => return Ok(false),
+            result => result?,
+        };
+        Ok(self.has_files(diff_id) && (!record.foreign || self.has_blob(diff_id)))
+    }
+
+    /// Whether the directory of a layer is there.
+    pub(crate) fn has_files(&self, diff_id: &Digest) -> bool {
+        self.layer_of(*diff_id, 0).path.exists()
+    }
+
+    /// A record of a form that cannot be read is as good as none.
+    fn has_blob(&self, diff_id: &Digest) -> bool {
+        self.layer_blobs(diff_id)
+            .is_ok_and(|blobs| !blobs.is_empty())
+    }
+
     /// Whether a layer's archive is the one that hoist makes of its files: it was built or imported
     /// on this machine, or loaded from an archive of such a layer; not pulled.
     ///

@@ -84,7 +84,12 @@ impl Store {
         }
         let known =
             |name: Name| name.image == *id && (registry.is_none() || name.registry == registry);
-        if self.read_name(&path)?.is_some_and(known) {
+        let before = match self.read_name(&path) {
+            // It is written anew.
+            Err(StoreError::Damaged { .. }) => None,
+            result => result?,
+        };
+        if before.is_some_and(known) {
             return Ok(());
         }
         let name = Name {

@@ -38,7 +38,7 @@ impl Engine {
     ) -> Result<(), EngineError> {
         let store = self.store();
         let draft = loop {
-            if store.has_layer(&layer.diff_id)? && store.keep_layer(&layer.diff_id).is_ok() {
+            if store.is_whole_layer(&layer.diff_id)? && store.keep_layer(&layer.diff_id).is_ok() {
                 told(LayerState::Present);
                 return Ok(());
             }
@@ -47,7 +47,7 @@ impl Engine {
             }
             match store.try_begin_blob(&layer.blob.digest)? {
                 // Whoever had it before may have finished it.
-                Some(draft) if !store.has_layer(&layer.diff_id)? => break draft,
+                Some(draft) if !store.is_whole_layer(&layer.diff_id)? => break draft,
                 Some(draft) => draft.discard()?,
                 None => std::thread::sleep(LOOK),
             }

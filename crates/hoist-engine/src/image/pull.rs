@@ -99,7 +99,8 @@ impl Engine {
     ) -> Result<Option<Pulled>, EngineError> {
         let store = self.store();
         let reference = &request.reference;
-        let Some(digest) = store.registry_digest(reference)? else {
+        // What is damaged is pulled again.
+        let Ok(Some(digest)) = store.registry_digest(reference) else {
             return Ok(None);
         };
         let id = store.resolve(&reference.to_string())?;
@@ -107,9 +108,12 @@ impl Engine {
             return Ok(None);
         };
         for diff_id in &image.image.rootfs.diff_ids {
-            if !store.has_layer(diff_id)? {
+            if !store.is_whole_layer(diff_id)? {
                 return Ok(None);
             }
+        }
+        if !self.has_manifest(&id) {
+            return Ok(None);
         }
         let platform = request.platform.as_ref();
         if platform.is_some_and(|wanted| *wanted != image.image.platform)
@@ -122,6 +126,14 @@ impl Engine {
             digest,
             is_new: false,
         }))
+    }
+
+    /// Whether the manifest under which an image was pulled is here, and is one of it.
+    fn has_manifest(&self, id: &Digest) -> bool {
+        let bytes = self.store().manifest(id).ok().flatten();
+        bytes
+            .and_then(|bytes| serde_json::from_slice::<Manifest>(&bytes).ok())
+            .is_some_and(|manifest| manifest.config.digest == *id)
     }
 
     fn record_pulled(

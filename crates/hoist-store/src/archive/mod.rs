@@ -5,6 +5,7 @@
 //! the same bytes, and a pax header appears only when the ustar fields cannot hold it. Reading
 //! trusts nothing: metadata is bounded, numbers are checked, and every complaint names the entry.
 
+mod bomb;
 mod read;
 mod sparse;
 mod write;

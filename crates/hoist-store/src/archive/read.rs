@@ -9,6 +9,7 @@ use flate2::bufread::MultiGzDecoder;
 
 use super::{
     BLOCK, Member, MemberKind, XATTR_RECORD,
+    bomb::{Bounded, Counted},
     sparse::{self, MapPlace, Run},
 };
 use crate::error::{Result, StoreError};
@@ -16,7 +17,8 @@ use crate::error::{Result, StoreError};
 /// The most that names, records and attributes of one entry may take (as Go's `archive/tar`).
 const METADATA: u64 = 1 << 20;
 
-/// `input` itself, or inflated when it begins like gzip or Zstandard; and whether it is itself.
+/// `input` itself, or inflated when it begins like gzip or Zstandard; and whether it is itself. What
+/// inflates out of proportion fails ([`bomb`](super::bomb)).
 ///
 /// # Errors
 /// [`StoreError::Archive`] for the other compressions, by name; [`StoreError::Input`].
@@ -42,19 +44,21 @@ pub(crate) fn decompressed_layer<'a>(
         [b'B', b'Z', b'h', ..] => return Err(refused("it is compressed by bzip2")),
         _ => Compression::None,
     };
-    let whole = BufReader::with_capacity(128 * 1024, Cursor::new(start).chain(input));
+    let counted = Counted::new(Cursor::new(start).chain(input));
+    let count = counted.count();
+    let whole = BufReader::with_capacity(128 * 1024, counted);
     let buffered = 128 * 1024;
     Ok(match compression {
         Compression::None => (Box::new(whole), true),
         Compression::Gzip => {
-            let inflated = MultiGzDecoder::new(whole);
+            let inflated = Bounded::new(MultiGzDecoder::new(whole), count);
             let reader = BufReader::with_capacity(buffered, inflated);
             (Box::new(reader), false)
         }
         Compression::Zstd => {
             let inflated = zstd::stream::read::Decoder::with_buffer(whole)
                 .map_err(|source| StoreError::Input { offset: 0, source })?;
-            let reader = BufReader::with_capacity(buffered, inflated);
+            let reader = BufReader::with_capacity(buffered, Bounded::new(inflated, count));
             (Box::new(reader), false)
         }
     })

@@ -17,15 +17,13 @@ use crate::{error::CliError, ui};
 
 /// How long a transfer may take to end by itself: a server that says nothing holds it up.
 const GRACE: Duration = Duration::from_secs(2);
-/// 128 + SIGINT.
-const INTERRUPTED: i32 = 130;
 
 /// A flag that turns true when the user interrupts; from now on signals do nothing else. A second
 /// one ends the program at once: what it leaves is swept by the next command.
 pub(crate) fn watch() -> Result<Arc<AtomicBool>, CliError> {
-    watched(|signals| {
-        if let Ok(Some(_)) = signals.read() {
-            std::process::exit(INTERRUPTED);
+    watched(|signals, _| {
+        if let Ok(Some(second)) = signals.read() {
+            end(second.signal);
         }
     })
 }
@@ -33,15 +31,26 @@ pub(crate) fn watch() -> Result<Arc<AtomicBool>, CliError> {
 /// The same for work that may be cut at any moment: it is given a short while to end by itself,
 /// and then ended with these last words.
 pub(crate) fn watch_transfer(last_words: fn() -> CliError) -> Result<Arc<AtomicBool>, CliError> {
-    watched(move |_| {
+    watched(move |_, first| {
         thread::sleep(GRACE);
         ui::error(&last_words().text("Error"));
-        std::process::exit(INTERRUPTED);
+        end(first);
     })
 }
 
-/// `then` is done after the first signal.
-fn watched(then: impl FnOnce(&SignalFd) + Send + 'static) -> Result<Arc<AtomicBool>, CliError> {
+/// End as a program does that never looked at the signal.
+fn end(signal: i32) {
+    signal::reset();
+    let this = rustix::process::getpid().as_raw_nonzero().get();
+    if let Err(error) = signal::send(this, signal) {
+        ui::note(&format!("cannot end at once: {error}"));
+    }
+}
+
+/// `then` is done after the first signal, which it is told.
+fn watched(
+    then: impl FnOnce(&SignalFd, i32) + Send + 'static,
+) -> Result<Arc<AtomicBool>, CliError> {
     let cannot = |error: io::Error| {
         CliError::of(
             Kind::Unavailable,
@@ -54,9 +63,9 @@ fn watched(then: impl FnOnce(&SignalFd) + Send + 'static) -> Result<Arc<AtomicBo
     let cancelled = Arc::new(AtomicBool::new(false));
     let flag = Arc::clone(&cancelled);
     thread::spawn(move || {
-        if let Ok(Some(_)) = signals.read() {
+        if let Ok(Some(first)) = signals.read() {
             flag.store(true, Ordering::SeqCst);
-            then(&signals);
+            then(&signals, first.signal);
         }
     });
     Ok(cancelled)

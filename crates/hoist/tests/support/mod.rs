@@ -6,6 +6,11 @@ mod leftovers;
 mod processes;
 pub(crate) mod registry;
 mod sandbox;
+#[path = "../../../hoist-registry/tests/support/scripted.rs"]
+#[expect(clippy::unwrap_used, reason = "a failed call is a failed test")]
+#[allow(dead_code, reason = "the registry's own tests use the rest of it")]
+pub(crate) mod scripted;
+pub(crate) mod served;
 mod terminal;
 mod user;
 
