@@ -16,6 +16,7 @@ pub(crate) mod lifecycle;
 pub(crate) mod list;
 pub(crate) mod pattern;
 pub(crate) mod registry;
+pub(crate) mod serve;
 pub(crate) mod system;
 pub(crate) mod usage;
 pub(crate) mod value;

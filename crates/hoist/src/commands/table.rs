@@ -2,8 +2,8 @@
 
 use super::{
     build, builder, check, create, df, exec, history, images, import, info, inspect, kill, login,
-    logs, manifest, prune, prune_one, ps, pull, push, restart, rm, rmi, run, save, search, start,
-    stop, tag, version,
+    logs, manifest, prune, prune_one, ps, pull, push, restart, rm, rmi, run, save, search, serve,
+    start, stop, tag, version,
 };
 use crate::cli::{Command, Words};
 
@@ -140,6 +140,11 @@ pub(crate) static GROUPS: &[Group] = &[
         name: "manifest",
         about: "Look at image manifests and manifest lists",
         entries: &[entry("inspect", &INSPECT_MANIFEST)],
+    },
+    Group {
+        name: "registry",
+        about: "A registry of one's own",
+        entries: &[entry("serve", &SERVE)],
     },
     Group {
         name: "system",
@@ -293,6 +298,14 @@ pub(super) static INSPECT_MANIFEST: Command = Command {
     about: "Display an image manifest, or manifest list",
     words: Words::Exactly(1),
     run: |call, argv| call.with(argv, manifest::inspect),
+    ..PLAIN
+};
+
+pub(super) static SERVE: Command = Command {
+    usage: "[OPTIONS]",
+    about: "Serve images to other machines",
+    examples: serve::EXAMPLES,
+    run: |call, argv| call.with(argv, serve::serve),
     ..PLAIN
 };
 
