@@ -31,7 +31,7 @@ pub(super) fn wanted(header: Option<&str>, size: u64) -> Wanted {
         (first, last) => match (number(first), last, number(last)) {
             (Some(first), "", _) if first < size => Wanted::Part(first, size - 1),
             (Some(_), "", _) => Wanted::Nothing,
-            (Some(first), _, Some(last)) if first > last => Wanted::Whole,
+            (Some(first), _, Some(last)) if first > last => Wanted::Nothing,
             (Some(first), _, Some(last)) if first < size => Wanted::Part(first, last.min(size - 1)),
             (Some(_), _, Some(_)) => Wanted::Nothing,
             _ => Wanted::Whole,
@@ -76,7 +76,7 @@ mod tests {
             (Some("bytes=0-"), 0, Nothing),
             (Some("bytes=-1"), 0, Nothing),
             (Some("bytes=99999999999999999999999-"), 10, Nothing),
-            (Some("bytes=3-2"), 10, Whole),
+            (Some("bytes=3-2"), 10, Nothing),
             (Some("bytes=0-1,4-5"), 10, Whole),
             (Some("bytes=+1-2"), 10, Whole),
             (Some("bytes=a-b"), 10, Whole),

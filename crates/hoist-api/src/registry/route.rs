@@ -268,15 +268,15 @@ mod tests {
             ("/v2/a\u{fffd}/manifests/x", "400"),
             ("/v2/UPPER/manifests/x", "400"),
             ("/v2/a/_uploads/manifests/x", "400"),
-            ("/v2/a/blobs/sha256:..%2f..%2fetc", "400"),
+            ("/v2/a/blobs/sha256:..%2f..%2fetc", "nothing"),
+            ("/v2/a/manifests/..%2f..%2fx", "nothing"),
+            ("/v2/a/blobs/uploads/..%2f..", "nothing"),
             ("/v2/a/blobs/sha256:abc", "400"),
             ("/v2/a/blobs/sha512:abc", "400"),
             ("/v2/a/blobs/x", "400"),
         ] {
             assert_eq!(shown(path), expected, "{path}");
         }
-        assert_eq!(shown("/v2/a/manifests/..%2f..%2fx"), "400");
         insta::assert_snapshot!(shown("/v2/a/manifests/.."), @r#"Manifest(RepositoryName("a"), Neither)"#);
-        insta::assert_snapshot!(shown("/v2/a/blobs/uploads/..%2f.."), @"400");
     }
 }

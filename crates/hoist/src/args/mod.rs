@@ -17,6 +17,7 @@ pub(crate) mod list;
 pub(crate) mod manifest;
 pub(crate) mod pattern;
 pub(crate) mod registry;
+pub(crate) mod serve;
 pub(crate) mod system;
 pub(crate) mod usage;
 pub(crate) mod value;

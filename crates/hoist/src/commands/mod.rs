@@ -27,6 +27,7 @@ pub(crate) mod rmi;
 pub(crate) mod run;
 pub(crate) mod save;
 pub(crate) mod search;
+pub(crate) mod serve;
 pub(crate) mod start;
 pub(crate) mod stop;
 pub(crate) mod tag;

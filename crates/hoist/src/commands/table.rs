@@ -2,8 +2,8 @@
 
 use super::{
     build, builder, check, create, df, exec, history, images, import, info, inspect, kill, login,
-    logs, manifest, prune, prune_one, ps, pull, push, restart, rm, rmi, run, save, search, start,
-    stop, tag, version,
+    logs, manifest, prune, prune_one, ps, pull, push, restart, rm, rmi, run, save, search, serve,
+    start, stop, tag, version,
 };
 use crate::cli::{Command, Words};
 
@@ -146,6 +146,11 @@ pub(crate) static GROUPS: &[Group] = &[
             entry("push", &PUSH_LIST),
             entry("rm", &REMOVE_LIST),
         ],
+    },
+    Group {
+        name: "registry",
+        about: "A registry of one's own",
+        entries: &[entry("serve", &SERVE)],
     },
     Group {
         name: "system",
@@ -332,6 +337,14 @@ pub(super) static REMOVE_LIST: Command = Command {
     about: "Delete one or more manifest lists from local storage",
     words: Words::AtLeast(1),
     run: |call, argv| call.with(argv, manifest::list::remove),
+    ..PLAIN
+};
+
+pub(super) static SERVE: Command = Command {
+    usage: "[OPTIONS]",
+    about: "Serve images to other machines",
+    examples: serve::EXAMPLES,
+    run: |call, argv| call.with(argv, serve::serve),
     ..PLAIN
 };
 
