@@ -180,6 +180,7 @@ impl Worker<'_> {
                 layer: None,
                 size: 0,
                 allowed,
+                by_content: None,
                 parts,
             });
         }
@@ -189,6 +190,7 @@ impl Worker<'_> {
             layer: Some(layer.diff_id),
             size: layer.size,
             allowed,
+            by_content: None,
             parts,
         })
     }
