@@ -54,6 +54,9 @@ pub(crate) struct Record {
     /// Files with secrets in the layer that the build allowed (`--allow-secret-in-layer`).
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub(crate) allowed: Vec<PathBuf>,
+    /// The key that the same result has by the content of what was copied.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) by_content: Option<Digest>,
     /// What entered the key.
     pub(crate) parts: Parts,
 }
@@ -225,13 +228,25 @@ impl<'a> Cache<'a> {
             .retain(|_, record| !record.layer.is_some_and(is_lost) || self.has_layer(record));
     }
 
-    /// What this build has done and found, in the order of the keys.
+    /// What this build has done and found, in the order of the keys; of what was copied, under both
+    /// keys.
     pub(crate) fn results(&self) -> Vec<Record> {
         let state = self.state();
         let done = state.done.iter();
-        done.filter(|(key, _)| !state.unsound.contains(key))
-            .map(|(_, record)| record.clone())
-            .collect()
+        let mut results: BTreeMap<Digest, Record> = done
+            .filter(|(key, _)| !state.unsound.contains(key))
+            .map(|(key, record)| (*key, record.clone()))
+            .collect();
+        drop(state);
+        let others = results.values().filter_map(|record| {
+            let other = self.read(record.by_content?)?;
+            (other.layer == record.layer).then_some(other)
+        });
+        let others: Vec<Record> = others.collect();
+        for other in others {
+            results.entry(other.parts.key()).or_insert(other);
+        }
+        results.into_values().collect()
     }
 
     /// True when the build allows the secrets that the layer of `record` is known to hold.

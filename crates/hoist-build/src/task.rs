@@ -82,3 +82,16 @@ impl Task<'_> {
         });
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_others_say_moves_no_cursor() {
+        assert_eq!(
+            printable("a\u{1b}[2J\nb\u{9b}1A caf\u{e9}"),
+            "a\u{fffd}[2J b\u{fffd}1A caf\u{e9}"
+        );
+    }
+}

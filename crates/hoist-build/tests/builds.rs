@@ -6,6 +6,10 @@ mod checks;
 mod collect;
 #[path = "builds/contexts.rs"]
 mod contexts;
+#[path = "builds/exchange.rs"]
+mod exchange;
+#[path = "builds/hostile_caches.rs"]
+mod hostile_caches;
 #[path = "builds/outputs.rs"]
 mod outputs;
 #[path = "builds/rows.rs"]

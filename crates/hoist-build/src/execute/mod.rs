@@ -180,6 +180,7 @@ impl Worker<'_> {
                 layer: None,
                 size: 0,
                 allowed: Vec::new(),
+                by_content: None,
                 parts,
             });
         }
@@ -201,6 +202,7 @@ impl Worker<'_> {
             layer: Some(layer.diff_id),
             size: layer.size,
             allowed,
+            by_content: None,
             parts,
         })
     }

@@ -248,7 +248,8 @@ impl Worker<'_> {
         };
         let sources = gather(action, place)?;
         let by_content = parts::copy(action, ground, &sources);
-        let record = match self.cache.find(by_content.key(), self.earlier(at.stage)) {
+        let content_key = by_content.key();
+        let record = match self.cache.find(content_key, self.earlier(at.stage)) {
             Found::Done(record) => {
                 self.found(at);
                 record
@@ -262,7 +263,11 @@ impl Worker<'_> {
             }
         };
         self.cache.write_files(parts.key(), &manifest(&sources));
-        Ok(turn.claim.done(Record { parts, ..record }))
+        Ok(turn.claim.done(Record {
+            parts,
+            by_content: Some(content_key),
+            ..record
+        }))
     }
 
     fn copied(

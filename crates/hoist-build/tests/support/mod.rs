@@ -48,6 +48,20 @@ impl World {
         world
     }
 
+    /// Another machine with the same images; its context is its own.
+    pub(crate) fn twin(&self) -> Self {
+        let directory = tempfile::tempdir().expect("a directory");
+        let copied = std::process::Command::new("cp")
+            .arg("-a")
+            .arg(self.directory.path().join("root"))
+            .arg(directory.path())
+            .status();
+        assert!(copied.expect("cp").success(), "a copy of the root");
+        let engine = open(directory.path());
+        fs::create_dir(directory.path().join("context")).expect("a context");
+        Self { directory, engine }
+    }
+
     /// Another root with the image `base`, below `directory`.
     pub(crate) fn elsewhere(&self, directory: &Path) -> Engine {
         let engine = open(directory);
