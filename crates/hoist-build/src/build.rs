@@ -6,13 +6,16 @@ use std::{
     io,
     path::{Path, PathBuf},
     sync::{
-        Arc,
+        Arc, Mutex,
         atomic::{AtomicBool, AtomicUsize, Ordering},
     },
     time::Instant,
 };
 
-use hoist_core::{Platform, Reference, event::BuildEvent};
+use hoist_core::{
+    Platform, Reference,
+    event::{BuildEvent, Warning},
+};
 use hoist_dockerfile::{
     Dockerfile, DockerfileError, Source as Text, parse_bytes,
     stages::{Inputs as StageInputs, resolve},
@@ -22,7 +25,7 @@ use hoist_engine::{Engine, EngineError};
 use hoist_store::{StoreError, StoredImage};
 
 use crate::{
-    cache::{CONTEXTS, Cache},
+    cache::{CONTEXTS, Cache, Usage},
     check::Checks,
     collect::collect_sometimes,
     context::{Contexts, archive, find_dockerfile},
@@ -33,7 +36,11 @@ use crate::{
     explain::Trail,
     export::export,
     plan::{Action, Inputs, MountSource, Plan, plan},
-    request::{BuildRequest, Built, Fetch},
+    reproducible::{
+        SOURCE_DATE_EPOCH, Times,
+        epoch::{Epoch, Question, choose},
+    },
+    request::{BuildRequest, Built, Fetch, Timestamps, Trace},
     schedule::{self, Permits},
     sources::{Place, Source, gather},
 };
@@ -56,7 +63,8 @@ pub fn build(
     let started = Instant::now();
     let (listing, dockerfile, path) = read_dockerfile(request)?;
     let dockerfile = dockerfile?;
-    let plan = make_plan(engine, request, &dockerfile, &listing)?;
+    let (plan, epoch) = make_plan(engine, request, &dockerfile, (&listing, path.as_deref()))?;
+    tell(epoch.as_ref(), request.timestamps, events);
     let remembered = engine.settings().root.join(CONTEXTS);
     let reading = Instant::now();
     let contexts = Contexts::open(request, &plan, path.as_deref(), &remembered)?;
@@ -74,7 +82,11 @@ pub fn build(
     if !prepared.is_empty() {
         events(scanned(&prepared));
     }
-    let cache = Cache::open(engine, !request.no_cache, &request.allowed_secrets);
+    let usage = Usage {
+        uses_earlier: !request.no_cache,
+        keeps_records: request.trace == Trace::Full,
+    };
+    let cache = Cache::open(engine, usage, &request.allowed_secrets);
     let trail = Trail::new(
         &contexts.main.label,
         path.as_deref().unwrap_or(Path::new("-")),
@@ -92,6 +104,8 @@ pub fn build(
         events,
         prepared,
         trust: Trust::of(request),
+        times: Times::new(request.timestamps, epoch.map(|epoch| epoch.seconds)),
+        made: Mutex::default(),
         cached: AtomicUsize::new(0),
     };
     let result = schedule::run(plan.stages.len(), cancelled, &|position, board, stop| {
@@ -109,7 +123,9 @@ pub fn build(
     let mut built = export(&worker, request, &result)?;
     built.cached = cached;
     built.warnings = checks.into_warnings();
-    collect_sometimes(engine);
+    if request.trace == Trace::Full {
+        collect_sometimes(engine);
+    }
     events(BuildEvent::Finished {
         image: built.id,
         names: request
@@ -220,9 +236,9 @@ fn make_plan(
     engine: &Engine,
     request: &BuildRequest,
     dockerfile: &Dockerfile,
-    listing: &Listing,
-) -> Result<Plan, BuildError> {
-    let build_args = stage_arguments(request);
+    (listing, path): (&Listing, Option<&Path>),
+) -> Result<(Plan, Option<Epoch>), BuildError> {
+    let mut build_args = stage_arguments(request);
     let host = Platform::host();
     let inputs = StageInputs {
         target: request.target.as_deref(),
@@ -231,7 +247,7 @@ fn make_plan(
         target_platform: request.platform.as_ref().unwrap_or(&host),
         contexts: &request.contexts.keys().cloned().collect(),
     };
-    let resolution = resolve(dockerfile, &inputs).map_err(|error| listing.language(error))?;
+    let mut resolution = resolve(dockerfile, &inputs).map_err(|error| listing.language(error))?;
     let known = RefCell::new(BTreeMap::<String, Arc<StoredImage>>::new());
     let images = |name: &str| -> Result<Arc<StoredImage>, BuildError> {
         if let Some(image) = known.borrow().get(name) {
@@ -243,6 +259,15 @@ fn make_plan(
             .insert(name.to_owned(), Arc::clone(&image));
         Ok(image)
     };
+    let question = Question {
+        engine,
+        request,
+        dockerfile,
+        path,
+        listing,
+        images: &images,
+    };
+    let epoch = choose(&question, &mut build_args, &mut resolution)?;
     let inputs = Inputs {
         listing,
         resolution: &resolution,
@@ -256,7 +281,28 @@ fn make_plan(
         platform: request.platform.as_ref(),
         images: &images,
     };
-    plan(dockerfile, &inputs)
+    Ok((plan(dockerfile, &inputs)?, epoch))
+}
+
+/// Say what the times of the build are bounded by.
+fn tell(epoch: Option<&Epoch>, timestamps: Timestamps, events: &(dyn Fn(BuildEvent) + Sync)) {
+    match (epoch, timestamps) {
+        (Some(epoch), _) => events(BuildEvent::EpochChosen {
+            seconds: epoch.seconds,
+            source: epoch.source.clone(),
+        }),
+        (None, Timestamps::Rewritten) => events(BuildEvent::Warning(Warning {
+            rule: None,
+            message: "rewrite-timestamp is specified, but no source-date-epoch was found"
+                .to_owned(),
+            file: None,
+            line: None,
+            hints: vec![format!(
+                "give the build a time: --build-arg {SOURCE_DATE_EPOCH}=SECONDS"
+            )],
+        })),
+        (None, _) => {}
+    }
 }
 
 /// An image of the store, fetched into it where it is not there and may be.

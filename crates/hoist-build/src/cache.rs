@@ -63,12 +63,20 @@ pub(crate) struct Record {
 pub(crate) struct Cache<'a> {
     directory: PathBuf,
     store: &'a Store,
-    /// Records of earlier builds count; otherwise only what this build has done itself.
-    use_earlier: bool,
+    usage: Usage,
     /// What of `allowed` in records this build allows, too.
     allowed: &'a [PathBuf],
     state: Mutex<State>,
     freed: Condvar,
+}
+
+/// What a build has to do with the records of other builds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Usage {
+    /// Records of earlier builds count; otherwise only what this build has done itself.
+    pub(crate) uses_earlier: bool,
+    /// What it does is kept for later builds.
+    pub(crate) keeps_records: bool,
 }
 
 #[derive(Debug, Default)]
@@ -104,11 +112,11 @@ pub(crate) struct Claim<'a> {
 
 impl<'a> Cache<'a> {
     /// The records of `engine`'s root.
-    pub(crate) fn open(engine: &'a Engine, use_earlier: bool, allowed: &'a [PathBuf]) -> Self {
+    pub(crate) fn open(engine: &'a Engine, usage: Usage, allowed: &'a [PathBuf]) -> Self {
         Self {
             directory: directory(engine),
             store: engine.store(),
-            use_earlier,
+            usage,
             allowed,
             state: Mutex::default(),
             freed: Condvar::new(),
@@ -150,7 +158,7 @@ impl<'a> Cache<'a> {
     /// The result that `key` has from an earlier build, when its layer is still there. It is kept
     /// from being swept until the build is over.
     fn earlier(&self, key: Digest) -> Option<Record> {
-        if !self.use_earlier {
+        if !self.usage.uses_earlier {
             return None;
         }
         let record = self.read(key)?;
@@ -205,6 +213,9 @@ impl<'a> Cache<'a> {
 
     /// Write a file of the cache; a failure is no error.
     pub(crate) fn put(&self, path: &Path, bytes: &[u8]) {
+        if !self.usage.keeps_records {
+            return;
+        }
         let write = || atomic::write(path, bytes, 0o600, Durability::Volatile);
         if write().is_err()
             && let Some(parent) = path.parent()

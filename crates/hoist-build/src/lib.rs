@@ -34,12 +34,14 @@ mod mistakes;
 mod output;
 mod parts;
 mod plan;
+mod reproducible;
 mod request;
 mod schedule;
 mod secret;
 mod size;
 mod sources;
 mod tree;
+mod verify;
 
 pub use build::build;
 pub use cache::{Prune, cached_layers, prune_cache};
@@ -49,7 +51,9 @@ pub use error::BuildError;
 pub use import::import;
 pub use output::{ImageArchive, write_directory, write_files, write_image_archive};
 pub use request::{
-    BuildRequest, Built, BuiltLayer, Fetch, FetchImage, ImportRequest, NamedContext,
+    BuildRequest, Built, BuiltLayer, BuiltStep, Fetch, FetchImage, ImportRequest, NamedContext,
+    Timestamps, Trace,
 };
 pub use secret::{MAX_SECRET_BYTES, Secret, SshAgent};
 pub use size::{Growth, SizeReport, Waste, size_report};
+pub use verify::{Change, ConfigDifference, Difference, StepDifference, Verification, verify};

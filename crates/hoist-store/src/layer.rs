@@ -225,12 +225,12 @@ impl<W: Write> Write for Digested<W> {
     }
 }
 /// Write the archive of any tree, in the form of a layer's: the same tree gives the same bytes.
-/// `name` is what errors call the tree.
+/// `name` is what errors call the tree; with a `time`, in seconds since 1970, everything has that.
 ///
 /// # Errors
 /// [`StoreError::File`] for what cannot be read or written, with the path.
-pub fn write_tree(root: OwnedFd, name: &Path, output: impl Write) -> Result<()> {
-    match layer_tar::write(root, name, output) {
+pub fn write_tree(root: OwnedFd, name: &Path, time: Option<i64>, output: impl Write) -> Result<()> {
+    match layer_tar::write_at(root, name, time, output) {
         Ok(_) => Ok(()),
         Err(Failure::Tree(error)) => Err(error),
         Err(Failure::Output(error)) => Err(StoreError::file("archive", name)(error)),

@@ -51,8 +51,19 @@ pub(crate) fn write(
     base: &Path,
     output: impl Write,
 ) -> std::result::Result<Totals, Failure> {
+    write_at(root, base, None, output)
+}
+
+/// The same; with a `time`, in seconds since 1970, everything but the root has that.
+pub(crate) fn write_at(
+    root: OwnedFd,
+    base: &Path,
+    time: Option<i64>,
+    output: impl Write,
+) -> std::result::Result<Totals, Failure> {
     let mut tar = LayerTar {
         base,
+        time,
         output: Writer::new(Counted { output, count: 0 }),
         output_error: None,
         links: HashMap::new(),
@@ -95,6 +106,8 @@ impl<W: Write> Write for Counted<W> {
 
 struct LayerTar<'a, W> {
     base: &'a Path,
+    /// Of all members, in place of their own.
+    time: Option<i64>,
     output: Writer<Counted<W>>,
     /// Set when the output failed: then it is told instead of what stopped the walk.
     output_error: Option<io::Error>,
@@ -113,7 +126,7 @@ impl<W: Write> LayerTar<'_, W> {
         let attributes = self.attributes.of_open(root);
         let attributes = self.checked(attributes, b"")?;
         let mut member = Member::new(b"./".to_vec(), MemberKind::Directory);
-        set_metadata(&mut member, &stat);
+        self.set_metadata(&mut member, &stat);
         member.modified = 0;
         member.xattrs = attributes.list;
         let plain = member.mode == 0o755 && member.user == 0 && member.group == 0;
@@ -154,13 +167,13 @@ impl<W: Write> LayerTar<'_, W> {
             if let Some(first) = self.links.get(&inode) {
                 let mut member = Member::new(entry.path.to_vec(), MemberKind::HardLink);
                 member.link.clone_from(first);
-                set_metadata(&mut member, stat);
+                self.set_metadata(&mut member, stat);
                 return self.put(&member);
             }
             self.links.insert(inode, entry.path.to_vec());
         }
         let mut member = Member::new(entry.path.to_vec(), kind);
-        set_metadata(&mut member, stat);
+        self.set_metadata(&mut member, stat);
         if kind == MemberKind::File {
             return self.file(entry, member);
         }
@@ -195,7 +208,7 @@ impl<W: Write> LayerTar<'_, W> {
         };
         let attributes = self.checked(attributes, entry.path)?;
         let mut member = Member::new([entry.path, b"/"].concat(), MemberKind::Directory);
-        set_metadata(&mut member, entry.stat);
+        self.set_metadata(&mut member, entry.stat);
         member.xattrs = attributes.list;
         self.put(&member)?;
         if attributes.opaque {
@@ -240,6 +253,13 @@ impl<W: Write> LayerTar<'_, W> {
             .map_err(StoreError::file("open", &located(self.base, path)))
     }
 
+    fn set_metadata(&self, member: &mut Member, stat: &Statx) {
+        member.mode = u32::from(stat.stx_mode) & 0o7777;
+        member.user = stat.stx_uid;
+        member.group = stat.stx_gid;
+        member.modified = self.time.unwrap_or(stat.stx_mtime.tv_sec);
+    }
+
     fn put(&mut self, member: &Member) -> Result<()> {
         let written = self.output.member(member);
         self.taken(written)
@@ -279,13 +299,6 @@ impl<W: Write> LayerTar<'_, W> {
             reason: reason.to_owned(),
         }
     }
-}
-
-fn set_metadata(member: &mut Member, stat: &Statx) {
-    member.mode = u32::from(stat.stx_mode) & 0o7777;
-    member.user = stat.stx_uid;
-    member.group = stat.stx_gid;
-    member.modified = stat.stx_mtime.tv_sec;
 }
 
 /// Extended attributes by name.

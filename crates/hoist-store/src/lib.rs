@@ -17,6 +17,7 @@
 mod archive;
 mod blob;
 mod compress;
+mod discard;
 mod drafts;
 mod error;
 mod format;

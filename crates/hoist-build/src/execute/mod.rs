@@ -19,7 +19,10 @@ use std::{
     collections::BTreeMap,
     os::fd::OwnedFd,
     path::{Path, PathBuf},
-    sync::atomic::{AtomicBool, AtomicUsize, Ordering},
+    sync::{
+        Mutex, PoisonError,
+        atomic::{AtomicBool, AtomicUsize, Ordering},
+    },
     time::{Instant, SystemTime},
 };
 
@@ -42,6 +45,8 @@ use crate::{
     explain::Trail,
     key::Parts,
     plan::{CopyFrom, Plan, StagePlan},
+    reproducible::{Reach, Times, layer::settle},
+    request::BuiltStep,
     schedule::Permits,
     sources::Source,
     tree::{Ownership, Root},
@@ -63,6 +68,9 @@ pub(crate) struct Worker<'a> {
     /// What COPYs and bind mounts read from the context, by step and place in the step.
     pub(crate) prepared: BTreeMap<(usize, usize), Vec<Source>>,
     pub(crate) trust: Trust<'a>,
+    pub(crate) times: Times,
+    /// What became of the steps, by their numbers.
+    pub(crate) made: Mutex<BTreeMap<usize, BuiltStep>>,
     /// Steps that were found in the cache.
     pub(crate) cached: AtomicUsize,
 }
@@ -70,6 +78,10 @@ pub(crate) struct Worker<'a> {
 /// A layer that is being made for a step.
 struct Making {
     layer: LayerDraft,
+    /// The layers that it lies on.
+    below: Vec<Digest>,
+    /// Which of its times change.
+    reach: Reach,
     /// Mode and owner of its root, as they are below.
     root: (u32, u32, u32),
 }
@@ -133,12 +145,19 @@ impl Worker<'_> {
         let upper = open_directory(layer.path())?;
         let draft = Draft::new(upper, self.view(layers)?, time)?;
         let root = root_of(layer.path())?;
-        Ok((Making { layer, root }, draft))
+        let making = Making {
+            layer,
+            below: layers.to_vec(),
+            reach: Reach::default(),
+            root,
+        };
+        Ok((making, draft))
     }
 
     /// The layer is complete: give it to the store. Nothing is kept of one that is empty.
     fn commit(&self, index: usize, making: Making, parts: Parts) -> Result<Record, BuildError> {
         let allowed = self.timed(index, "scan", || self.trust.check(making.layer.path()))?;
+        self.settle(index, &making)?;
         let is_empty =
             is_empty(making.layer.path())? && root_of(making.layer.path())? == making.root;
         let created = Timestamp::from(SystemTime::now());
@@ -159,6 +178,30 @@ impl Worker<'_> {
             allowed,
             parts,
         })
+    }
+
+    /// Make the layer what it would be at any other time, as far as the build asks for that.
+    fn settle(&self, index: usize, making: &Making) -> Result<(), BuildError> {
+        if self.times.limit().is_none() {
+            return Ok(());
+        }
+        let below = self.tree(&making.below)?;
+        let (times, reach) = (self.times, making.reach);
+        for settled in settle(making.layer.path(), below.as_ref(), times, reach)? {
+            self.emit(BuildEvent::RuleApplied {
+                index,
+                rule: settled.rule.name,
+                effect: settled.rule.effect,
+                files: settled.files,
+            });
+        }
+        Ok(())
+    }
+
+    /// What became of the steps, in the order of their numbers.
+    pub(crate) fn trail(&self) -> Vec<BuiltStep> {
+        let made = self.made.lock().unwrap_or_else(PoisonError::into_inner);
+        made.values().cloned().collect()
     }
 
     /// What was found of the context for the place `place` of the step `index`.

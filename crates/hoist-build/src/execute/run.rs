@@ -94,7 +94,12 @@ impl Worker<'_> {
     fn environment(&self, action: &RunAction, mounts: &Mounts) -> Vec<String> {
         let variables = action.variables.iter();
         let variables = variables.map(|variable| format!("{}={}", variable.name, variable.value));
-        variables.chain(mounts.variables()).collect()
+        let own = self.times.variables().into_iter();
+        let own = own.filter(|(name, _)| action.variables.iter().all(|known| known.name != *name));
+        variables
+            .chain(mounts.variables())
+            .chain(own.map(|(name, value)| format!("{name}={value}")))
+            .collect()
     }
 
     /// Take out of the layer the directories that are there only because something was mounted in

@@ -3,6 +3,7 @@
 pub(crate) mod inputs;
 pub(crate) mod output;
 pub(crate) mod report;
+pub(crate) mod repro;
 pub(crate) mod surroundings;
 pub(crate) mod trust;
 
@@ -49,6 +50,8 @@ pub(crate) struct BuildFlags {
     pub(crate) inputs: inputs::InputFlags,
     #[command(flatten)]
     pub(crate) report: report::ReportFlags,
+    #[command(flatten)]
+    pub(crate) repro: repro::ReproFlags,
     #[command(flatten)]
     pub(crate) output: output::OutputFlags,
     #[command(flatten)]

@@ -5,6 +5,7 @@ mod metadata;
 mod output;
 mod report;
 mod trust;
+mod verify;
 
 use std::{
     io,
@@ -16,7 +17,7 @@ use std::{
     },
 };
 
-use hoist_build::{BuildError, BuildRequest, Fetch, FetchImage};
+use hoist_build::{BuildError, BuildRequest, Fetch, FetchImage, Trace};
 use hoist_core::{Kind, Reference, signal::Signal};
 use hoist_engine::{Engine, EngineError, image::PullRequest};
 use hoist_sys::signal::{self, Mask, SignalFd};
@@ -35,6 +36,9 @@ use crate::{
     },
 };
 
+/// The build argument that the environment gives, too.
+const SOURCE_DATE_EPOCH: &str = "SOURCE_DATE_EPOCH";
+
 /// For `--help`.
 pub(crate) const EXAMPLES: &str = "
   Build the Dockerfile of this directory and name the image:
@@ -48,6 +52,9 @@ pub(crate) const EXAMPLES: &str = "
 
   Show the whole output of every step:
     hoist build --progress plain .
+
+  Build an image that anybody can build again, and make sure of it:
+    hoist build --reproducible --verify -t my-api:1.0 .
 ";
 
 /// `build [OPTIONS] PATH | -`.
@@ -89,6 +96,7 @@ pub(crate) fn build(
     let built = built.map_err(|error| explain(&error, style))?;
     if style != Style::Quiet && style != Style::RawJson {
         report::sizes(&engine, &built);
+        report::reproducible(&record, flags);
     }
     output::write(&engine, flags, &built, &cancelled)?;
     if let Some(path) = &flags.iidfile {
@@ -101,7 +109,10 @@ pub(crate) fn build(
     if flags.quiet {
         ui::line(&built.id.to_string())?;
     }
-    Ok(ExitCode::SUCCESS)
+    match flags.repro.verify {
+        true => verify::verify(&engine, &request.build, &built, style, &cancelled),
+        false => Ok(ExitCode::SUCCESS),
+    }
 }
 
 /// Pulls the images that the build needs.
@@ -173,7 +184,6 @@ fn from_flags(
         _ if reads_dockerfile => Some(inputs::read_stdin()?),
         _ => None,
     };
-    let build_args = flags.build_arg.iter().map(|flag| argument(flag));
     let build = BuildRequest {
         context: context.path().to_owned(),
         context_label: context.label(),
@@ -190,7 +200,7 @@ fn from_flags(
         } else {
             Vec::new()
         },
-        build_args: build_args.collect(),
+        build_args: arguments(&flags.build_arg),
         target: flags.target.clone(),
         labels: request::labels(&[], &flags.label)?,
         no_cache: flags.no_cache,
@@ -202,6 +212,9 @@ fn from_flags(
         agents: trust::agents(&flags.trust.ssh)?,
         allowed_secrets: flags.trust.allow_secret_in_layer.clone(),
         fetch: None,
+        timestamps: flags.repro.timestamps(&flags.output),
+        context_time: context.time()?,
+        trace: Trace::Full,
     };
     Ok(Request {
         build,
@@ -209,12 +222,20 @@ fn from_flags(
     })
 }
 
-/// The name and value of a `--build-arg`.
-pub(super) fn argument(flag: &str) -> (String, Option<String>) {
-    match flag.split_once('=') {
+/// The names and values of `--build-arg`. As with buildx, `SOURCE_DATE_EPOCH` of the environment is
+/// one of them.
+pub(super) fn arguments(flags: &[String]) -> Vec<(String, Option<String>)> {
+    let given = flags.iter().map(|flag| match flag.split_once('=') {
         Some((name, value)) => (name.to_owned(), Some(value.to_owned())),
-        None => (flag.to_owned(), settings::variable(flag)),
+        None => (flag.clone(), settings::variable(flag)),
+    });
+    let mut arguments: Vec<_> = given.collect();
+    if arguments.iter().all(|(name, _)| name != SOURCE_DATE_EPOCH)
+        && let Some(value) = settings::variable(SOURCE_DATE_EPOCH).filter(|value| !value.is_empty())
+    {
+        arguments.push((SOURCE_DATE_EPOCH.to_owned(), Some(value)));
     }
+    arguments
 }
 
 /// A flag that turns true when the user interrupts; from now on signals do nothing else. A second

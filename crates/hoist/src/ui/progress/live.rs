@@ -205,6 +205,8 @@ impl Render for Live {
                 text
             }
             BuildEvent::StageStarted { .. }
+            | BuildEvent::EpochChosen { .. }
+            | BuildEvent::RuleApplied { .. }
             | BuildEvent::PartFinished { .. }
             | BuildEvent::Exporting { .. } => String::new(),
         };

@@ -8,6 +8,7 @@ use hoist_core::{
 };
 
 use super::{Lines, Render, seconds, title, warnings};
+use crate::format::counted;
 
 /// The renderer; number 1 is the context, step n is number n + 1.
 #[derive(Default)]
@@ -104,6 +105,19 @@ impl Render for Plain {
             BuildEvent::StepReason { index, text } => {
                 self.about(index + 1, &[format!("not cached: {text}")])
             }
+            BuildEvent::EpochChosen { seconds, source } => {
+                self.begin(1, "[internal] load build context".to_owned());
+                self.about(1, &[format!("epoch: {seconds}, {source}")])
+            }
+            BuildEvent::RuleApplied {
+                index,
+                rule,
+                effect,
+                files,
+            } => self.about(
+                index + 1,
+                &[format!("{rule}: {} {effect}", counted(*files, "file"))],
+            ),
             BuildEvent::StepCached { index } => self.about(index + 1, &["CACHED".to_owned()]),
             BuildEvent::StepOutput { index, bytes, .. } => {
                 let Some(step) = self.steps.get_mut(&(index + 1)) else {
