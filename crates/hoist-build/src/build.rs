@@ -9,7 +9,10 @@ use std::{
     time::Instant,
 };
 
-use hoist_core::{Platform, Reference, event::BuildEvent};
+use hoist_core::{
+    Platform, Reference,
+    event::{BuildEvent, Warning},
+};
 use hoist_dockerfile::{
     Dockerfile, DockerfileError, Source as Text, is_own_frontend, parse_bytes,
     stages::{Inputs as StageInputs, resolve},
@@ -19,7 +22,7 @@ use hoist_engine::{Engine, EngineError};
 use hoist_store::{StoreError, StoredImage};
 
 use crate::{
-    cache::{CONTEXTS, Cache},
+    cache::{CONTEXTS, Cache, Usage},
     cdi::{self, Edits, Wanted},
     check::Checks,
     collect::collect_sometimes,
@@ -32,7 +35,11 @@ use crate::{
     explain::Trail,
     export::export,
     plan::{Action, Inputs, Plan, plan},
-    request::{BuildRequest, Built},
+    reproducible::{
+        SOURCE_DATE_EPOCH, Times,
+        epoch::{Epoch, Question, choose},
+    },
+    request::{BuildRequest, Built, Timestamps, Trace},
     schedule::{self, Permits},
     sources::{Place, Source, gather},
     task::Tasks,
@@ -63,8 +70,10 @@ pub fn build(
     let tasks = Tasks::new(events);
     let elsewhere = Elsewhere::open(engine, request, &tasks, cancelled)?;
     let planning = Instant::now();
-    let plan = make_plan(engine, request, &dockerfile, (&listing, &elsewhere))?;
+    let place = (&listing, path.as_deref());
+    let (plan, epoch) = make_plan(engine, request, &dockerfile, place, &elsewhere)?;
     tell_bases(events, &plan, planning);
+    tell(epoch.as_ref(), request.timestamps, events);
     let remembered = engine.settings().root.join(CONTEXTS);
     let reading = Instant::now();
     let contexts = Contexts::open(request, &plan, path.as_deref(), &remembered)?;
@@ -83,8 +92,11 @@ pub fn build(
     if !prepared.is_empty() {
         events(scanned(&prepared));
     }
-    let allowed = &request.allowed_secrets;
-    let cache = Cache::open(engine, !request.no_cache, allowed, &elsewhere);
+    let usage = Usage {
+        uses_earlier: !request.no_cache,
+        keeps_records: request.trace == Trace::Full,
+    };
+    let cache = Cache::open(engine, usage, &request.allowed_secrets, &elsewhere);
     let trail = Trail::new(
         &contexts.main.label,
         path.as_deref().unwrap_or(Path::new("-")),
@@ -106,6 +118,8 @@ pub fn build(
         trust: Trust::of(request),
         told: Told::default(),
         ran: Mutex::default(),
+        times: Times::new(request.timestamps, epoch.map(|epoch| epoch.seconds)),
+        made: Mutex::default(),
     };
     let result = run_stages(&worker, cancelled);
     trail.save(&cache);
@@ -119,6 +133,9 @@ pub fn build(
     let mut built = export(&worker, request, &result)?;
     built.cached = worker.cached();
     built.warnings = checks.into_warnings();
+    if request.trace == Trace::Full {
+        collect_sometimes(engine);
+    }
     events(BuildEvent::Finished {
         image: built.id,
         names: request
@@ -286,9 +303,10 @@ fn make_plan(
     engine: &Engine,
     request: &BuildRequest,
     dockerfile: &Dockerfile,
-    (listing, elsewhere): (&Listing, &Elsewhere<'_>),
-) -> Result<Plan, BuildError> {
-    let build_args = stage_arguments(request);
+    (listing, path): (&Listing, Option<&Path>),
+    elsewhere: &Elsewhere<'_>,
+) -> Result<(Plan, Option<Epoch>), BuildError> {
+    let mut build_args = stage_arguments(request);
     if let Some(image) = build_args.get(SYNTAX)
         && !is_own_frontend(image)
     {
@@ -308,7 +326,7 @@ fn make_plan(
         target_platform: request.platform.as_ref().unwrap_or(&host),
         contexts: &request.contexts.keys().cloned().collect(),
     };
-    let resolution = resolve(dockerfile, &inputs).map_err(|error| listing.language(error))?;
+    let mut resolution = resolve(dockerfile, &inputs).map_err(|error| listing.language(error))?;
     let known = RefCell::new(BTreeMap::<String, Arc<StoredImage>>::new());
     let images = |name: &str| -> Result<Arc<StoredImage>, BuildError> {
         if let Some(image) = known.borrow().get(name) {
@@ -327,6 +345,15 @@ fn make_plan(
             false => found,
         })
     };
+    let question = Question {
+        engine,
+        request,
+        dockerfile,
+        path,
+        listing,
+        images: &images,
+    };
+    let epoch = choose(&question, &mut build_args, &mut resolution)?;
     let inputs = Inputs {
         listing,
         resolution: &resolution,
@@ -342,7 +369,28 @@ fn make_plan(
         platform: request.platform.as_ref(),
         images: &images,
     };
-    plan(dockerfile, &inputs)
+    Ok((plan(dockerfile, &inputs)?, epoch))
+}
+
+/// Say what the times of the build are bounded by.
+fn tell(epoch: Option<&Epoch>, timestamps: Timestamps, events: &(dyn Fn(BuildEvent) + Sync)) {
+    match (epoch, timestamps) {
+        (Some(epoch), _) => events(BuildEvent::EpochChosen {
+            seconds: epoch.seconds,
+            source: epoch.source.clone(),
+        }),
+        (None, Timestamps::Rewritten) => events(BuildEvent::Warning(Warning {
+            rule: None,
+            message: "rewrite-timestamp is specified, but no source-date-epoch was found"
+                .to_owned(),
+            file: None,
+            line: None,
+            hints: vec![format!(
+                "give the build a time: --build-arg {SOURCE_DATE_EPOCH}=SECONDS"
+            )],
+        })),
+        (None, _) => {}
+    }
 }
 
 /// An image of the store, fetched into it where it is not there and may be.

@@ -65,14 +65,22 @@ pub(crate) struct Record {
 pub(crate) struct Cache<'a> {
     directory: PathBuf,
     store: &'a Store,
-    /// Records of earlier builds count; otherwise only what this build has done itself.
-    use_earlier: bool,
+    usage: Usage,
     /// What of `allowed` in records this build allows, too.
     allowed: &'a [PathBuf],
     /// Where what is not here may be had.
     elsewhere: &'a Elsewhere<'a>,
     state: Mutex<State>,
     freed: Condvar,
+}
+
+/// What a build has to do with the records of other builds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Usage {
+    /// Records of earlier builds count; otherwise only what this build has done itself.
+    pub(crate) uses_earlier: bool,
+    /// What it does is kept for later builds.
+    pub(crate) keeps_records: bool,
 }
 
 #[derive(Debug, Default)]
@@ -110,14 +118,14 @@ impl<'a> Cache<'a> {
     /// The records of `engine`'s root.
     pub(crate) fn open(
         engine: &'a Engine,
-        use_earlier: bool,
+        usage: Usage,
         allowed: &'a [PathBuf],
         elsewhere: &'a Elsewhere<'a>,
     ) -> Self {
         Self {
             directory: directory(engine),
             store: engine.store(),
-            use_earlier,
+            usage,
             allowed,
             elsewhere,
             state: Mutex::default(),
@@ -127,7 +135,7 @@ impl<'a> Cache<'a> {
 
     /// True when what earlier builds have left counts: the build was not asked to do everything anew.
     pub(crate) fn counts(&self) -> bool {
-        self.use_earlier
+        self.usage.uses_earlier
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
@@ -165,7 +173,7 @@ impl<'a> Cache<'a> {
     /// The result that `key` has from an earlier build, when its layer is still there. It is kept
     /// from being swept until the build is over.
     fn earlier(&self, key: Digest) -> Option<Record> {
-        if !self.use_earlier {
+        if !self.usage.uses_earlier {
             return None;
         }
         if let Some(record) = self.read_own(key).filter(|record| self.is_allowed(record))
@@ -326,6 +334,9 @@ impl<'a> Cache<'a> {
 
     /// Write a file of the cache; a failure is no error.
     pub(crate) fn put(&self, path: &Path, bytes: &[u8]) {
+        if !self.usage.keeps_records {
+            return;
+        }
         let write = || atomic::write(path, bytes, 0o600, Durability::Volatile);
         if write().is_err()
             && let Some(parent) = path.parent()

@@ -12,7 +12,7 @@ use crate::{
     exchange::{CacheExport, CacheTarget, send::ImageWithCache},
     execute::{StageResult, Worker},
     history,
-    request::{BuildRequest, Built, BuiltLayer},
+    request::{BuildRequest, Built, BuiltLayer, Trace},
 };
 
 /// Write the image that `result`, the target stage, has become. `cached` and `warnings` of what is
@@ -27,12 +27,17 @@ pub(crate) fn export(
     });
     let image = image(worker, request, result);
     let store = worker.engine.store();
-    let id = put(worker, request, result, &image)?;
-    if !worker.has_only_found() || store.references(&id)?.is_empty() {
-        store.sync()?;
-    }
-    for reference in &request.tags {
-        store.tag(reference, &id)?;
+    let id = match request.trace {
+        Trace::None => store.image_id(&image)?,
+        Trace::Full => put(worker, request, result, &image)?,
+    };
+    if request.trace == Trace::Full {
+        if !worker.has_only_found() || store.references(&id)?.is_empty() {
+            store.sync()?;
+        }
+        for reference in &request.tags {
+            store.tag(reference, &id)?;
+        }
     }
     let made = result.lines.iter().filter(|line| line.has_layer);
     let base = std::iter::repeat_n(None, result.base_layers);
@@ -51,6 +56,9 @@ pub(crate) fn export(
         steps: worker.plan.total,
         cached: 0,
         warnings: Vec::new(),
+        image,
+        trail: worker.trail(),
+        epoch: worker.times.epoch(),
     })
 }
 
@@ -90,11 +98,15 @@ fn sizes(worker: &Worker<'_>, result: &StageResult) -> Result<Vec<u64>, BuildErr
 fn image(worker: &Worker<'_>, request: &BuildRequest, result: &StageResult) -> Image {
     let target = worker.plan.target();
     let fallback = result.base_created.unwrap_or(Timestamp::EPOCH);
-    let history = history::complete(&result.base_history, &result.lines, fallback);
+    let epoch = worker.times.created();
+    let history = history::complete(&result.base_history, &result.lines, fallback, epoch);
     let mut config = target.config.config.clone();
     config.labels.extend(request.labels.clone());
     Image {
-        created: history.last().and_then(|entry| entry.created.clone()),
+        created: match epoch {
+            Some(epoch) => Some(epoch.to_string()),
+            None => history.last().and_then(|entry| entry.created.clone()),
+        },
         author: target.config.author.clone(),
         platform: target.platform.clone(),
         config,

@@ -40,12 +40,18 @@ impl Line {
 
 /// Complete the history of an image: `base` and the new `lines`. An entry without a time of its
 /// own gets that of the layer before it, the first ones that of the first new layer, and those of
-/// a build without new layers `fallback`: the same inputs give the same history.
-pub(crate) fn complete(base: &[History], lines: &[Line], fallback: Timestamp) -> Vec<History> {
+/// a build without new layers `fallback`: the same inputs give the same history. With an `epoch`
+/// all new ones have that.
+pub(crate) fn complete(
+    base: &[History],
+    lines: &[Line],
+    fallback: Timestamp,
+    epoch: Option<Timestamp>,
+) -> Vec<History> {
     let first = lines.iter().find_map(|line| line.created);
-    let mut created = first.unwrap_or(fallback);
+    let mut created = epoch.or(first).unwrap_or(fallback);
     let new = lines.iter().map(|line| {
-        created = line.created.unwrap_or(created);
+        created = epoch.or(line.created).unwrap_or(created);
         History {
             created: Some(created.to_string()),
             created_by: Some(line.text.clone()),
@@ -244,7 +250,7 @@ mod tests {
             line("RUN b", time(20)),
             line("USER", None),
         ];
-        let history = complete(&[], &lines, Timestamp::EPOCH);
+        let history = complete(&[], &lines, Timestamp::EPOCH, None);
         let times: Vec<_> = history
             .iter()
             .map(|entry| entry.created.clone().unwrap())
@@ -252,7 +258,7 @@ mod tests {
         let (ten, twenty) = ("1970-01-01T00:00:10Z", "1970-01-01T00:00:20Z");
         assert_eq!(times, [ten, ten, ten, twenty, twenty]);
         assert!(history[0].empty_layer && !history[1].empty_layer);
-        let only = complete(&[], &lines[..1], Timestamp::from_seconds(5));
+        let only = complete(&[], &lines[..1], Timestamp::from_seconds(5), None);
         assert_eq!(only[0].created.as_deref(), Some("1970-01-01T00:00:05Z"));
     }
 }

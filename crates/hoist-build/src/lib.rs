@@ -39,6 +39,7 @@ mod mistakes;
 mod output;
 mod parts;
 mod plan;
+mod reproducible;
 mod request;
 mod schedule;
 mod secret;
@@ -46,6 +47,7 @@ mod size;
 mod sources;
 mod task;
 mod tree;
+mod verify;
 
 pub use build::build;
 pub use cache::{Prune, cached_layers, prune_cache};
@@ -58,10 +60,12 @@ pub use exchange::{CacheExport, CacheMode, CacheMounts, CacheTarget};
 pub use import::import;
 pub use output::{ImageArchive, write_directory, write_files, write_image_archive};
 pub use request::{
-    BuildRequest, Built, BuiltLayer, DescribeImage, Fetch, FetchImage, ImportRequest, NamedContext,
+    BuildRequest, Built, BuiltLayer, BuiltStep, DescribeImage, Fetch, FetchImage, ImportRequest,
+    NamedContext, Timestamps, Trace,
 };
 pub use secret::{
     MAX_SECRET_BYTES, Secret, SshAgent,
     published::{SecretInImage, secrets_in_image},
 };
 pub use size::{Growth, SizeReport, Waste, size_report};
+pub use verify::{Change, ConfigDifference, Difference, StepDifference, Verification, verify};

@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeMap, fmt, path::PathBuf, sync::Arc};
 
-use hoist_core::{Digest, Platform, Reference, event::Warning};
+use hoist_core::{Digest, Platform, Reference, event::Warning, image::Image};
 use hoist_engine::{EngineError, artifact::Artifact, request::NetworkMode, step::Surroundings};
 
 use crate::{
@@ -61,6 +61,38 @@ pub struct BuildRequest {
     pub allowed_secrets: Vec<PathBuf>,
     /// How to come by images that are not in the store; they are missing when absent.
     pub fetch: Option<Fetch>,
+    /// What becomes of the times in what the build makes.
+    pub timestamps: Timestamps,
+    /// When what the context is was published, in seconds since 1970: its newest file, where it
+    /// came as an archive. `None` for a directory.
+    pub context_time: Option<i64>,
+    /// What the build leaves for others to find.
+    pub trace: Trace,
+}
+
+/// What becomes of the times in what a build makes. The epoch is that of `SOURCE_DATE_EPOCH`, and
+/// image and history have it in any case.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum Timestamps {
+    /// Files have the times that they were written at.
+    #[default]
+    Kept,
+    /// Files in new layers are not later than the epoch, when there is one (BuildKit's
+    /// `rewrite-timestamp=true`).
+    Rewritten,
+    /// There is an epoch in any case, steps see it, and what package managers take from clock or
+    /// chance is undone (`--reproducible`).
+    Reproducible,
+}
+
+/// What a build leaves for others to find.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum Trace {
+    /// The image, its names, and the results of steps in the cache.
+    #[default]
+    Full,
+    /// Nothing but layers that nobody refers to: a build that is done to be compared.
+    None,
 }
 
 /// How a build comes by the images of FROM, `COPY --from` and `--mount=from`.
@@ -98,7 +130,7 @@ pub enum NamedContext {
 }
 
 /// An image that was built.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct Built {
     /// The digest of its configuration.
     pub id: Digest,
@@ -110,6 +142,12 @@ pub struct Built {
     pub cached: usize,
     /// What in the Dockerfile is probably not what was meant.
     pub warnings: Vec<Warning>,
+    /// The configuration.
+    pub image: Image,
+    /// The steps of all stages that the image needed, in the order of their numbers.
+    pub trail: Vec<BuiltStep>,
+    /// The epoch, in seconds since 1970, when the build had one.
+    pub epoch: Option<i64>,
 }
 
 impl Built {
@@ -118,6 +156,17 @@ impl Built {
     pub fn size(&self) -> u64 {
         self.layers.iter().map(|layer| layer.size).sum()
     }
+}
+
+/// One step of a build.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct BuiltStep {
+    /// Its stage.
+    pub stage: String,
+    /// The instruction on one line.
+    pub instruction: String,
+    /// The digest of the archive of its layer; `None` when it changed no file.
+    pub diff_id: Option<Digest>,
 }
 
 /// One layer of an image that was built.

@@ -77,6 +77,24 @@ pub enum BuildEvent {
         /// The step.
         index: usize,
     },
+    /// The latest time that anything made by the build has was chosen.
+    EpochChosen {
+        /// Since 1970.
+        seconds: i64,
+        /// What it is the time of, for people: `the commit 1a2b3c4d5e6f`.
+        source: String,
+    },
+    /// A rule of reproducible builds changed files in the layer of a step.
+    RuleApplied {
+        /// The step.
+        index: usize,
+        /// The rule's name.
+        rule: &'static str,
+        /// What became of the files, for people: `left out`.
+        effect: &'static str,
+        /// How many they are.
+        files: usize,
+    },
     /// The command of the step wrote something.
     StepOutput {
         /// The step.
@@ -211,6 +229,7 @@ impl BuildEvent {
             | Self::StepReason { index, .. }
             | Self::StepCached { index }
             | Self::StepOutput { index, .. }
+            | Self::RuleApplied { index, .. }
             | Self::StepFinished { index, .. }
             | Self::StepFailed { index, .. } => Some(*index),
             Self::PartFinished { index, .. } => *index,
@@ -305,6 +324,16 @@ mod tests {
                 layer_bytes: Some(7),
             },
             BuildEvent::StepCached { index: 3 },
+            BuildEvent::EpochChosen {
+                seconds: 1_700_000_000,
+                source: "the commit 1a2b3c4d5e6f".to_owned(),
+            },
+            BuildEvent::RuleApplied {
+                index: 4,
+                rule: "apt-log",
+                effect: "left out",
+                files: 2,
+            },
             BuildEvent::StepFailed {
                 index: 4,
                 duration: Duration::from_secs(2),
@@ -333,12 +362,14 @@ mod tests {
         {"event":"step_output","index":2,"stream":"stderr","text":"café �\n"}
         {"event":"step_finished","index":2,"seconds":1.5,"layer_bytes":7}
         {"event":"step_cached","index":3}
+        {"event":"epoch_chosen","seconds":1700000000,"source":"the commit 1a2b3c4d5e6f"}
+        {"event":"rule_applied","index":4,"rule":"apt-log","effect":"left out","files":2}
         {"event":"step_failed","index":4,"seconds":2.0,"exit_code":127,"text":"not found"}
         {"event":"warning","rule":"FromAsCasing","message":"casing does not match","file":"Dockerfile","line":1}
         {"event":"exporting","layers":4}
         {"event":"finished","image":"sha256:e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855","names":["my-api:1.0"],"seconds":3.0}
         "#);
         let steps: Vec<_> = events.iter().filter_map(BuildEvent::step).collect();
-        assert_eq!(steps, [2, 2, 2, 2, 3, 4]);
+        assert_eq!(steps, [2, 2, 2, 2, 3, 4, 4]);
     }
 }

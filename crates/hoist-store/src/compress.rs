@@ -108,7 +108,7 @@ impl Store {
         let failed = StoreError::file("archive", name);
         let diff_id = match codec {
             None => {
-                write_tree(tree, name, &mut draft)?;
+                write_tree(tree, name, None, &mut draft)?;
                 draft.digester().clone().finish()
             }
             Some(codec) => {
@@ -117,7 +117,7 @@ impl Store {
                     output: Blocks::new(codec, &mut draft, &mut silent),
                     digester: Digester::new(),
                 };
-                write_tree(tree, name, &mut digested)?;
+                write_tree(tree, name, None, &mut digested)?;
                 digested.output.finish().map_err(failed)?;
                 digested.digester.finish()
             }

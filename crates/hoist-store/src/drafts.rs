@@ -22,6 +22,7 @@ use crate::{
     layer::{Layer, LayerRecord},
     layer_tar::{self, Failure},
     layout::{LAYER_RECORD, Layout, TREE, WORK, digest_of_name},
+    remove::remove_file,
     store::{Hold, Store, write_record},
     unpack::unpack,
 };
@@ -74,6 +75,20 @@ impl Session {
         rustix::fs::open(&path, flags, Mode::RUSR | Mode::WUSR)
             .map(drop)
             .map_err(StoreError::file("create", &path))
+    }
+
+    /// What this process relies on.
+    pub(crate) fn kept(&self) -> Result<Vec<Digest>> {
+        let keeps = list(&self.directory.join("keeps"))?;
+        Ok(keeps
+            .iter()
+            .filter_map(|path| digest_of_name(path))
+            .collect())
+    }
+
+    /// This process no longer relies on a layer or an image.
+    pub(crate) fn let_go(&self, digest: &Digest) -> Result<()> {
+        remove_file(&self.directory.join("keeps").join(digest.hex()))
     }
 }
 

@@ -33,8 +33,8 @@ pub struct Freed {
 /// Find out what is in use *after* beginning the sweep, and no use can appear unseen.
 #[derive(Debug)]
 pub struct Sweep {
-    store: Store,
-    exclusive: Lock,
+    pub(crate) store: Store,
+    pub(crate) exclusive: Lock,
 }
 
 impl Store {

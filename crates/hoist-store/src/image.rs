@@ -98,9 +98,20 @@ impl Store {
     /// [`StoreError::NoSuchLayer`] and [`StoreError::Unfinished`] for a layer that is missing;
     /// [`StoreError::File`].
     pub fn put_image(&self, image: &Image) -> Result<Digest> {
-        let bytes = serde_json::to_vec(image)
-            .map_err(|error| StoreError::damaged(&self.layout().blobs(), &error))?;
-        self.put(&bytes, image)
+        self.put(&self.written(image)?, image)
+    }
+
+    /// The id that [`put_image`](Self::put_image) would give to `image`.
+    ///
+    /// # Errors
+    /// [`StoreError::Damaged`] for one that cannot be written as JSON.
+    pub fn image_id(&self, image: &Image) -> Result<Digest> {
+        Ok(Digest::of(&self.written(image)?))
+    }
+
+    fn written(&self, image: &Image) -> Result<Vec<u8>> {
+        serde_json::to_vec(image)
+            .map_err(|error| StoreError::damaged(&self.layout().blobs(), &error))
     }
 
     /// Add an image by the bytes of its configuration, which keep their digest: for those that

@@ -14,7 +14,7 @@ use serde::{Deserialize, Serialize};
 use crate::{
     archive,
     error::{Result, StoreError},
-    layer_tar::{self, Failure, Motion, Totals},
+    layer_tar::{self, Failure, Manner, Motion, Totals},
     layout::{LAYER_RECORD, TREE},
     store::{Store, read_record, write_record},
 };
@@ -268,12 +268,16 @@ impl<W: Write> Write for Digested<W> {
 }
 
 /// Write the archive of any tree, in the form of a layer's: the same tree gives the same bytes.
-/// `name` is what errors call the tree.
+/// `name` is what errors call the tree; with a `time`, in seconds since 1970, everything has that.
 ///
 /// # Errors
 /// [`StoreError::File`] for what cannot be read or written, with the path.
-pub fn write_tree(root: OwnedFd, name: &Path, output: impl Write) -> Result<()> {
-    of_tree(layer_tar::write(root, name, output), name)
+pub fn write_tree(root: OwnedFd, name: &Path, time: Option<i64>, output: impl Write) -> Result<()> {
+    let manner = Manner {
+        time,
+        ..Manner::default()
+    };
+    of_tree(layer_tar::write_as(root, name, manner, output), name)
 }
 
 /// [`write_tree`], for a tree that somebody works in: what vanishes meanwhile is left out, and a file
@@ -282,8 +286,11 @@ pub fn write_tree(root: OwnedFd, name: &Path, output: impl Write) -> Result<()> 
 /// # Errors
 /// As [`write_tree`].
 pub fn write_live_tree(root: OwnedFd, name: &Path, output: impl Write) -> Result<()> {
-    let written = layer_tar::write_moving(root, name, Motion::Live, output);
-    of_tree(written, name)
+    let manner = Manner {
+        motion: Motion::Live,
+        ..Manner::default()
+    };
+    of_tree(layer_tar::write_as(root, name, manner, output), name)
 }
 
 fn of_tree(written: std::result::Result<Totals, Failure>, name: &Path) -> Result<()> {

@@ -46,12 +46,21 @@ pub(crate) enum Failure {
 }
 
 /// Whether a tree may change while its archive is written.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(crate) enum Motion {
     /// It is nobody's any more: a change is an error.
+    #[default]
     Still,
     /// Somebody works in it: what vanishes is left out, what becomes shorter is filled with zeros.
     Live,
+}
+
+/// How an archive is written, when not as that of a layer.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct Manner {
+    pub(crate) motion: Motion,
+    /// The time of everything but the root, in seconds since 1970, in place of its own.
+    pub(crate) time: Option<i64>,
 }
 
 /// Write the archive of the tree `root`, which lies at `base`, into `output`.
@@ -60,19 +69,19 @@ pub(crate) fn write(
     base: &Path,
     output: impl Write,
 ) -> std::result::Result<Totals, Failure> {
-    write_moving(root, base, Motion::Still, output)
+    write_as(root, base, Manner::default(), output)
 }
 
-/// [`write`], for a tree that may change.
-pub(crate) fn write_moving(
+/// [`write`], in a certain manner.
+pub(crate) fn write_as(
     root: OwnedFd,
     base: &Path,
-    motion: Motion,
+    manner: Manner,
     output: impl Write,
 ) -> std::result::Result<Totals, Failure> {
     let mut tar = LayerTar {
         base,
-        motion,
+        manner,
         output: Writer::new(Counted { output, count: 0 }),
         output_error: None,
         links: HashMap::new(),
@@ -83,7 +92,7 @@ pub(crate) fn write_moving(
     let mut written = tar.root(root.as_fd());
     if written.is_ok() {
         written = walk(root, base, &mut |entry| match tar.entry(entry) {
-            Err(error) if motion == Motion::Live && error.is_absent() => Ok(()),
+            Err(error) if manner.motion == Motion::Live && error.is_absent() => Ok(()),
             result => result,
         });
     }
@@ -118,7 +127,7 @@ impl<W: Write> Write for Counted<W> {
 
 struct LayerTar<'a, W> {
     base: &'a Path,
-    motion: Motion,
+    manner: Manner,
     output: Writer<Counted<W>>,
     /// Set when the output failed: then it is told instead of what stopped the walk.
     output_error: Option<io::Error>,
@@ -137,7 +146,7 @@ impl<W: Write> LayerTar<'_, W> {
         let attributes = self.attributes.of_open(root);
         let attributes = self.checked(attributes, b"")?;
         let mut member = Member::new(b"./".to_vec(), MemberKind::Directory);
-        set_metadata(&mut member, &stat);
+        self.set_metadata(&mut member, &stat);
         member.modified = 0;
         member.xattrs = attributes.list;
         let plain = member.mode == 0o755 && member.user == 0 && member.group == 0;
@@ -178,13 +187,13 @@ impl<W: Write> LayerTar<'_, W> {
             if let Some(first) = self.links.get(&inode) {
                 let mut member = Member::new(entry.path.to_vec(), MemberKind::HardLink);
                 member.link.clone_from(first);
-                set_metadata(&mut member, stat);
+                self.set_metadata(&mut member, stat);
                 return self.put(&member);
             }
             self.links.insert(inode, entry.path.to_vec());
         }
         let mut member = Member::new(entry.path.to_vec(), kind);
-        set_metadata(&mut member, stat);
+        self.set_metadata(&mut member, stat);
         if kind == MemberKind::File {
             return self.file(entry, member);
         }
@@ -219,7 +228,7 @@ impl<W: Write> LayerTar<'_, W> {
         };
         let attributes = self.checked(attributes, entry.path)?;
         let mut member = Member::new([entry.path, b"/"].concat(), MemberKind::Directory);
-        set_metadata(&mut member, entry.stat);
+        self.set_metadata(&mut member, entry.stat);
         member.xattrs = attributes.list;
         self.put(&member)?;
         if attributes.opaque {
@@ -246,7 +255,7 @@ impl<W: Write> LayerTar<'_, W> {
                     result.map_err(StoreError::file("read", &located(self.base, entry.path)))?
                 }
             };
-            let count = match (count, self.motion) {
+            let count = match (count, self.manner.motion) {
                 (0, Motion::Still) => {
                     let reason = "it became shorter while it was read";
                     return Err(self.unrepresentable(entry.path, reason));
@@ -270,6 +279,13 @@ impl<W: Write> LayerTar<'_, W> {
         let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
         rustix::fs::openat(parent, name, flags, Mode::empty())
             .map_err(StoreError::file("open", &located(self.base, path)))
+    }
+
+    fn set_metadata(&self, member: &mut Member, stat: &Statx) {
+        member.mode = u32::from(stat.stx_mode) & 0o7777;
+        member.user = stat.stx_uid;
+        member.group = stat.stx_gid;
+        member.modified = self.manner.time.unwrap_or(stat.stx_mtime.tv_sec);
     }
 
     fn put(&mut self, member: &Member) -> Result<()> {
@@ -311,13 +327,6 @@ impl<W: Write> LayerTar<'_, W> {
             reason: reason.to_owned(),
         }
     }
-}
-
-fn set_metadata(member: &mut Member, stat: &Statx) {
-    member.mode = u32::from(stat.stx_mode) & 0o7777;
-    member.user = stat.stx_uid;
-    member.group = stat.stx_gid;
-    member.modified = stat.stx_mtime.tv_sec;
 }
 
 /// Extended attributes by name.

@@ -21,6 +21,7 @@ mod archive;
 mod blob;
 mod check;
 mod compress;
+mod discard;
 mod drafts;
 mod entries;
 mod error;

@@ -625,3 +625,29 @@ proptest! {
         prop_assert_eq!(copy.size, layer.size);
     }
 }
+
+#[test]
+fn what_a_process_made_is_taken_back_and_nothing_else() {
+    let fixture = Fixture::new();
+    let own = fixture.layer("own");
+    let cached = fixture.layer("cached");
+    let imaged = fixture.layer("imaged");
+    let image = support::image("2026-01-01T00:00:00Z", &[&imaged]);
+    fixture.store.put_image(&image).unwrap();
+    let other = fixture.reopened();
+    let shared = fixture.layer("shared");
+    other.keep_layer(&shared.diff_id).unwrap();
+    let sweep = fixture.store.begin_sweep().unwrap();
+    assert_eq!(sweep.discard(&[cached.diff_id]).unwrap(), 1);
+    let has = |layer: &hoist_store::Layer| other.has_layer(&layer.diff_id).unwrap();
+    assert!(!has(&own));
+    assert!(has(&cached) && has(&imaged) && has(&shared));
+    // What is left is still this process's to rely on.
+    drop(other);
+    let third = fixture.reopened();
+    third.collect_garbage(&[], &[]).unwrap();
+    assert!(third.has_layer(&imaged.diff_id).unwrap());
+    assert_eq!(fixture.store.image_id(&image).unwrap(), {
+        fixture.store.put_image(&image).unwrap()
+    });
+}

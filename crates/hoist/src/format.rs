@@ -17,7 +17,7 @@ use hoist_core::{
 };
 use serde_json::{Map, Value};
 
-pub(crate) use self::text::{ellipsis, image_id, quote};
+pub(crate) use self::text::{counted, ellipsis, image_id, quote};
 use crate::error::CliError;
 
 /// One row: the fields of Docker's formatter with their texts, and labels for `{{.Label "name"}}`.

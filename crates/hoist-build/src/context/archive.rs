@@ -18,7 +18,7 @@ use crate::{
         draft::Draft,
         open_directory,
     },
-    tree::{Ownership, Root},
+    tree::{Kind, Ownership, Root, filter::Filter, walk},
 };
 
 /// The context's archive while it is unpacked.
@@ -38,6 +38,20 @@ impl UnpackedContext {
     #[must_use]
     pub fn path(&self) -> &Path {
         self.draft.path()
+    }
+
+    /// The time of its newest regular file, in seconds since 1970: what BuildKit calls the time of
+    /// an archive.
+    ///
+    /// # Errors
+    /// [`BuildError::Io`] for what cannot be listed.
+    pub fn newest(&self) -> Result<Option<i64>, BuildError> {
+        let path = self.path();
+        let root = Root::new(open_directory(path)?, path.to_owned(), Ownership::Root);
+        let entries = walk(&root, Path::new(""), &Filter::ignoring(None))?;
+        let files = entries.iter().filter(|entry| entry.kind == Kind::File);
+        let times = files.map(|entry| entry.identity.mtime.div_euclid(1_000_000_000));
+        Ok(times.max())
     }
 }
 

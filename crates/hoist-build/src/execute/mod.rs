@@ -49,6 +49,8 @@ use crate::{
     explain::Trail,
     key::Parts,
     plan::{CopyFrom, Plan, StagePlan},
+    reproducible::{Reach, Times, layer::settle},
+    request::BuiltStep,
     schedule::Permits,
     sources::Source,
     task::Tasks,
@@ -78,11 +80,18 @@ pub(crate) struct Worker<'a> {
     pub(crate) told: Told,
     /// Steps that had to run.
     pub(crate) ran: Mutex<BTreeSet<usize>>,
+    pub(crate) times: Times,
+    /// What became of the steps, by their numbers.
+    pub(crate) made: Mutex<BTreeMap<usize, BuiltStep>>,
 }
 
 /// A layer that is being made for a step.
 struct Making {
     layer: LayerDraft,
+    /// The layers that it lies on.
+    below: Vec<Digest>,
+    /// Which of its times change.
+    reach: Reach,
     /// Mode and owner of its root, as they are below.
     root: (u32, u32, u32),
 }
@@ -166,11 +175,18 @@ impl Worker<'_> {
         let upper = open_directory(layer.path())?;
         let draft = Draft::new(upper, self.view(layers)?, time)?;
         let root = root_of(layer.path())?;
-        Ok((Making { layer, root }, draft))
+        let making = Making {
+            layer,
+            below: layers.to_vec(),
+            reach: Reach::default(),
+            root,
+        };
+        Ok((making, draft))
     }
 
     /// The layer is complete: give it to the store. Nothing is kept of one that is empty.
     fn commit(&self, index: usize, making: Making, parts: Parts) -> Result<Record, BuildError> {
+        self.settle(index, &making)?;
         let path = making.layer.path().to_owned();
         let is_empty = is_empty(&path)? && root_of(&path)? == making.root;
         let created = Timestamp::from(SystemTime::now());
@@ -205,6 +221,30 @@ impl Worker<'_> {
             by_content: None,
             parts,
         })
+    }
+
+    /// Make the layer what it would be at any other time, as far as the build asks for that.
+    fn settle(&self, index: usize, making: &Making) -> Result<(), BuildError> {
+        if self.times.limit().is_none() {
+            return Ok(());
+        }
+        let below = self.tree(&making.below)?;
+        let (times, reach) = (self.times, making.reach);
+        for settled in settle(making.layer.path(), below.as_ref(), times, reach)? {
+            self.emit(BuildEvent::RuleApplied {
+                index,
+                rule: settled.rule.name,
+                effect: settled.rule.effect,
+                files: settled.files,
+            });
+        }
+        Ok(())
+    }
+
+    /// What became of the steps, in the order of their numbers.
+    pub(crate) fn trail(&self) -> Vec<BuiltStep> {
+        let made = self.made.lock().unwrap_or_else(PoisonError::into_inner);
+        made.values().cloned().collect()
     }
 
     /// What was found of the context for the place `place` of the step `index`.

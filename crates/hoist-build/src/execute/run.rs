@@ -103,7 +103,13 @@ impl Worker<'_> {
         let variables = variables.map(|variable| format!("{}={}", variable.name, variable.value));
         let devices = action.devices.found.iter();
         let devices = devices.flat_map(|(_, edits)| edits.env.clone());
-        variables.chain(mounts.variables()).chain(devices).collect()
+        let own = self.times.variables().into_iter();
+        let own = own.filter(|(name, _)| action.variables.iter().all(|known| known.name != *name));
+        variables
+            .chain(mounts.variables())
+            .chain(devices)
+            .chain(own.map(|(name, value)| format!("{name}={value}")))
+            .collect()
     }
 
     /// Say which devices the step does without.

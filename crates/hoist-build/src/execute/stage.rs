@@ -1,14 +1,16 @@
 //! One stage from its base to its last instruction.
 
-use std::sync::atomic::AtomicBool;
+use std::sync::{PoisonError, atomic::AtomicBool};
 
 use hoist_core::{Digest, event::BuildEvent, image::History, time::Timestamp};
 
 use super::{Worker, check};
 use crate::{
+    cache::Record,
     error::BuildError,
     history::Line,
-    plan::{Base, Entry},
+    plan::{Base, Entry, StagePlan, Step},
+    request::BuiltStep,
     schedule::Board,
 };
 
@@ -56,6 +58,7 @@ impl Worker<'_> {
                 Entry::Step(step) => step,
             };
             let record = self.step(stage, step, &result.layers, board, stop)?;
+            self.note(stage, step, &record);
             result.lines.push(Line {
                 text: self.trust.redactor.text(&step.history),
                 created: Some(record.created),
@@ -67,6 +70,17 @@ impl Worker<'_> {
             }
         }
         Ok(result)
+    }
+
+    /// Remember what became of `step`.
+    fn note(&self, stage: &StagePlan, step: &Step, record: &Record) {
+        let made = BuiltStep {
+            stage: stage.name.clone(),
+            instruction: step.text.clone(),
+            diff_id: record.layer,
+        };
+        let mut all = self.made.lock().unwrap_or_else(PoisonError::into_inner);
+        all.insert(step.index, made);
     }
 
     fn base(

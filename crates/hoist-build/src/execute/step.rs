@@ -153,7 +153,8 @@ impl Worker<'_> {
 
     fn run(&self, at: At<'_>, action: &crate::plan::RunAction) -> Result<Record, BuildError> {
         let digests = self.mount_digests(at, action)?;
-        let parts = parts::run(action, at.layers, &self.platform, &digests);
+        let mut parts = parts::run(action, at.layers, &self.platform, &digests);
+        self.times.enter(&mut parts);
         let turn = match self.turn(at, &parts, &[])? {
             Ok(record) => return Ok(record),
             Err(turn) => turn,
@@ -165,7 +166,8 @@ impl Worker<'_> {
     }
 
     fn make_directory(&self, at: At<'_>, path: &str, user: &str) -> Result<Record, BuildError> {
-        let parts = parts::make_directory(path, user, at.layers);
+        let mut parts = parts::make_directory(path, user, at.layers);
+        self.times.enter(&mut parts);
         let turn = match self.turn(at, &parts, &[])? {
             Ok(record) => return Ok(record),
             Err(turn) => turn,
@@ -208,7 +210,8 @@ impl Worker<'_> {
             CopyFrom::Context | CopyFrom::Named(_) => {
                 let root = &self.context_of(&action.from).root;
                 let sources = self.prepared(at.step.index, 0);
-                let parts = parts::copy(action, ground, sources);
+                let mut parts = parts::copy(action, ground, sources);
+                self.times.enter(&mut parts);
                 let turn = match self.turn(at, &parts, sources)? {
                     Ok(record) => return Ok(record),
                     Err(turn) => turn,
@@ -217,7 +220,8 @@ impl Worker<'_> {
             }
             CopyFrom::Other(base) => {
                 let from = self.layers_of(base, at.board, at.stop)?;
-                let parts = parts::copy_from(action, ground, &from);
+                let mut parts = parts::copy_from(action, ground, &from);
+                self.times.enter(&mut parts);
                 let turn = match self.turn(at, &parts, &[])? {
                     Ok(record) => return Ok(record),
                     Err(turn) => turn,
@@ -247,7 +251,8 @@ impl Worker<'_> {
             cancelled: at.stop,
         };
         let sources = gather(action, place)?;
-        let by_content = parts::copy(action, ground, &sources);
+        let mut by_content = parts::copy(action, ground, &sources);
+        self.times.enter(&mut by_content);
         let content_key = by_content.key();
         let record = match self.cache.find(content_key, self.earlier(at.stage)) {
             Found::Done(record) => {
@@ -303,7 +308,10 @@ impl Worker<'_> {
         } else {
             at.layers
         };
-        let (making, mut draft) = self.begin(below, at.stage.time)?;
+        let (mut making, mut draft) = self.begin(below, at.stage.time)?;
+        if !matches!(action.from, CopyFrom::Other(_)) && !is_unpacking(sources) {
+            making.reach = self.times.reach_of_context();
+        }
         let trees = sources.iter().map(|source| match source.is_archive {
             true => Item::Archive {
                 root,
@@ -334,4 +342,9 @@ impl Worker<'_> {
             outcome.source_changed,
         ))
     }
+}
+
+/// True when all that is copied are archives, whose members have times of their own.
+fn is_unpacking(sources: &[Source]) -> bool {
+    !sources.is_empty() && sources.iter().all(|source| source.is_archive)
 }

@@ -32,13 +32,14 @@ const EARLIEST: i64 = 315_532_800;
 
 /// Write the files of an image into the directory `destination`, which is made if it is not there:
 /// all of them belong to whoever runs this. What is there already stays, unless the image has a
-/// file in its place.
+/// file in its place. With an `epoch`, in seconds since 1970, all files have that time.
 ///
 /// # Errors
 /// [`BuildError::Io`] for what cannot be written, with the path; [`BuildError::Cancelled`].
 pub fn write_directory(
     engine: &Engine,
     image: &Digest,
+    epoch: Option<i64>,
     destination: &Path,
     cancelled: &AtomicBool,
 ) -> Result<(), BuildError> {
@@ -51,7 +52,12 @@ pub fn write_directory(
     let view = engine.merged_view(&layers)?;
     let root = Root::new(view, PathBuf::from("/"), Ownership::Root);
     let start = Path::new("");
-    let entries = walk(&root, start, &Filter::ignoring(None))?;
+    let mut entries = walk(&root, start, &Filter::ignoring(None))?;
+    if let Some(epoch) = epoch {
+        for entry in &mut entries {
+            entry.identity.mtime = epoch.saturating_mul(1_000_000_000);
+        }
+    }
     let mut draft = Draft::new(open_directory(destination)?, None, EARLIEST)?;
     let job = Job {
         items: vec![Item::Tree {
@@ -69,11 +75,17 @@ pub fn write_directory(
     draft.finish()
 }
 
-/// Write the files of an image, all layers as one tree, as a tar archive.
+/// Write the files of an image, all layers as one tree, as a tar archive. With an `epoch`, in
+/// seconds since 1970, all of them have that time.
 ///
 /// # Errors
 /// The store's about files that cannot be read or `output` that fails.
-pub fn write_files(engine: &Engine, image: &Digest, output: impl Write) -> Result<(), BuildError> {
+pub fn write_files(
+    engine: &Engine,
+    image: &Digest,
+    epoch: Option<i64>,
+    output: impl Write,
+) -> Result<(), BuildError> {
     let layers = engine.store().image(image)?.image.rootfs.diff_ids;
     let view = engine.merged_view(&layers)?;
     let name = Path::new("/");
@@ -81,5 +93,5 @@ pub fn write_files(engine: &Engine, image: &Digest, output: impl Write) -> Resul
     let readable = root
         .open(Path::new(""), OFlags::RDONLY | OFlags::DIRECTORY)
         .map_err(|errno| BuildError::io("open", name, errno))?;
-    Ok(write_tree(readable, name, output)?)
+    Ok(write_tree(readable, name, epoch, output)?)
 }

@@ -42,7 +42,7 @@ fn files_are_written_as_one_tree_without_what_was_deleted() {
     let world = World::new();
     let built = world.dockerfile(DOCKERFILE).built();
     let mut bytes = Vec::new();
-    write_files(&world.engine, &built.id, &mut bytes).unwrap();
+    write_files(&world.engine, &built.id, None, &mut bytes).unwrap();
     let found = members(&bytes);
     assert!(!found.contains_key("etc/group") && found.contains_key("etc/passwd"));
     assert_eq!(found["d/"].0, "700 0:0");
@@ -51,14 +51,14 @@ fn files_are_written_as_one_tree_without_what_was_deleted() {
         ("644 1000:1001".to_owned(), b"3\n".to_vec())
     );
     let mut again = Vec::new();
-    write_files(&world.engine, &built.id, &mut again).unwrap();
+    write_files(&world.engine, &built.id, None, &mut again).unwrap();
     assert_eq!(bytes, again);
 
     let destination = world.directory.path().join("deep/out");
     fs::create_dir_all(destination.join("mine")).unwrap();
     let never = AtomicBool::new(false);
     for _ in 0..2 {
-        write_directory(&world.engine, &built.id, &destination, &never).unwrap();
+        write_directory(&world.engine, &built.id, None, &destination, &never).unwrap();
     }
     let three = fs::metadata(destination.join("d/three")).unwrap();
     assert_eq!(

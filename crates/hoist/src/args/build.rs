@@ -4,6 +4,7 @@ pub(crate) mod cache;
 pub(crate) mod inputs;
 pub(crate) mod output;
 pub(crate) mod report;
+pub(crate) mod repro;
 pub(crate) mod surroundings;
 pub(crate) mod trust;
 
@@ -52,6 +53,8 @@ pub(crate) struct BuildFlags {
     pub(crate) cache: cache::CacheFlags,
     #[command(flatten)]
     pub(crate) report: report::ReportFlags,
+    #[command(flatten)]
+    pub(crate) repro: repro::ReproFlags,
     #[command(flatten)]
     pub(crate) output: output::OutputFlags,
     #[command(flatten)]

@@ -7,6 +7,7 @@ mod metadata;
 mod output;
 mod report;
 mod trust;
+mod verify;
 
 use std::{
     path::{Path, PathBuf},
@@ -14,7 +15,9 @@ use std::{
     sync::{Arc, atomic::AtomicBool},
 };
 
-use hoist_build::{BuildError, BuildRequest, CDI_DIRECTORIES, DescribeImage, Fetch, FetchImage};
+use hoist_build::{
+    BuildError, BuildRequest, CDI_DIRECTORIES, DescribeImage, Fetch, FetchImage, Trace,
+};
 use hoist_core::{Kind, Reference};
 use hoist_engine::{Engine, EngineError, image::PullRequest};
 
@@ -31,6 +34,9 @@ use crate::{
         transfer::{Stream, Transfer},
     },
 };
+
+/// The build argument that the environment gives, too.
+const SOURCE_DATE_EPOCH: &str = "SOURCE_DATE_EPOCH";
 
 /// For `--help`.
 pub(crate) const EXAMPLES: &str = "
@@ -49,6 +55,9 @@ pub(crate) const EXAMPLES: &str = "
 
   Show the whole output of every step:
     hoist build --progress plain .
+
+  Build an image that anybody can build again, and make sure of it:
+    hoist build --reproducible --verify -t my-api:1.0 .
 ";
 
 /// `build [OPTIONS] PATH | -`.
@@ -91,6 +100,7 @@ pub(crate) fn build(
     let built = built.map_err(|error| explain(&error, style))?;
     if style != Style::Quiet && style != Style::RawJson {
         report::sizes(&engine, &built);
+        report::reproducible(&record, flags);
     }
     output::write(&engine, flags, &built, &cancelled)?;
     if let Some(path) = &flags.iidfile {
@@ -103,7 +113,10 @@ pub(crate) fn build(
     if flags.quiet {
         ui::line(&built.id.to_string())?;
     }
-    Ok(ExitCode::SUCCESS)
+    match flags.repro.verify {
+        true => verify::verify(&engine, &request.build, &built, style, &cancelled),
+        false => Ok(ExitCode::SUCCESS),
+    }
 }
 
 /// Pulls the images that the build needs.
@@ -186,7 +199,6 @@ fn from_flags(
         _ if reads_dockerfile => Some(inputs::read_stdin()?),
         _ => None,
     };
-    let build_args = flags.build_arg.iter().map(|flag| argument(flag));
     let build = BuildRequest {
         context: context.path().to_owned(),
         context_label: context.label(),
@@ -203,7 +215,7 @@ fn from_flags(
         } else {
             Vec::new()
         },
-        build_args: build_args.collect(),
+        build_args: arguments(&flags.build_arg),
         target: flags.target.clone(),
         labels: request::labels(&[], &flags.label)?,
         no_cache: flags.no_cache,
@@ -219,6 +231,9 @@ fn from_flags(
         cache_from: Vec::new(),
         cache_to: Vec::new(),
         fetch: None,
+        timestamps: flags.repro.timestamps(&flags.output),
+        context_time: context.time()?,
+        trace: Trace::Full,
     };
     Ok(Request {
         build,
@@ -226,12 +241,20 @@ fn from_flags(
     })
 }
 
-/// The name and value of a `--build-arg`.
-pub(super) fn argument(flag: &str) -> (String, Option<String>) {
-    match flag.split_once('=') {
+/// The names and values of `--build-arg`. As with buildx, `SOURCE_DATE_EPOCH` of the environment is
+/// one of them.
+pub(super) fn arguments(flags: &[String]) -> Vec<(String, Option<String>)> {
+    let given = flags.iter().map(|flag| match flag.split_once('=') {
         Some((name, value)) => (name.to_owned(), Some(value.to_owned())),
-        None => (flag.to_owned(), settings::variable(flag)),
+        None => (flag.clone(), settings::variable(flag)),
+    });
+    let mut arguments: Vec<_> = given.collect();
+    if arguments.iter().all(|(name, _)| name != SOURCE_DATE_EPOCH)
+        && let Some(value) = settings::variable(SOURCE_DATE_EPOCH).filter(|value| !value.is_empty())
+    {
+        arguments.push((SOURCE_DATE_EPOCH.to_owned(), Some(value)));
     }
+    arguments
 }
 
 /// The failure of a build as the terminal shows it: the last lines of output, the place in the

@@ -121,12 +121,11 @@ fn request(flags: &CheckFlags, path: &str) -> Result<BuildRequest, CliError> {
         )
         .hint("write it into a file, then: hoist check --fix -f FILE"));
     }
-    let build_args = flags.build_arg.iter().map(|flag| build::argument(flag));
     Ok(BuildRequest {
         context: PathBuf::from(path),
         dockerfile: flags.file.clone().filter(|_| !from_stdin),
         dockerfile_text: from_stdin.then(build::inputs::read_stdin).transpose()?,
-        build_args: build_args.collect(),
+        build_args: build::arguments(&flags.build_arg),
         target: flags.target.clone(),
         platform: flags.platform.clone(),
         ..BuildRequest::default()

@@ -73,6 +73,14 @@ impl Context {
         }
     }
 
+    /// When it was published, in seconds since 1970, as far as that can be told.
+    pub(super) fn time(&self) -> Result<Option<i64>, CliError> {
+        match self {
+            Self::Archive(unpacked) => Ok(unpacked.newest()?),
+            Self::Directory(_) | Self::Dockerfile { .. } => Ok(None),
+        }
+    }
+
     /// What it is called when its path is made up.
     pub(super) fn label(&self) -> Option<String> {
         match self {

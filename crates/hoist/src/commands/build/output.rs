@@ -28,11 +28,13 @@ pub(super) fn write(
     for output in &flags.output.output {
         match output {
             Output::Image { .. } | Output::CacheOnly => {}
-            Output::Local(path) => write_directory(engine, &built.id, path, cancelled)?,
-            Output::Archive(form, Destination::StandardOutput) => {
+            Output::Local(path) => {
+                write_directory(engine, &built.id, built.epoch, path, cancelled)?;
+            }
+            Output::Archive(form, Destination::StandardOutput, _) => {
                 archive(engine, flags, built, (*form, &mut io::stdout().lock()))?;
             }
-            Output::Archive(form, Destination::File(path)) => {
+            Output::Archive(form, Destination::File(path), _) => {
                 let mut file = Partial::create(path)?;
                 archive(engine, flags, built, (*form, &mut file.writer))?;
                 file.finish()?;
@@ -45,7 +47,7 @@ pub(super) fn write(
 /// Refuse to write an archive to a terminal, before anything is built.
 pub(super) fn check(flags: &BuildFlags) -> Result<(), CliError> {
     let to_terminal = |output: &Output| {
-        matches!(output, Output::Archive(_, Destination::StandardOutput))
+        matches!(output, Output::Archive(_, Destination::StandardOutput, _))
             && io::stdout().is_terminal()
     };
     if flags.output.output.iter().any(to_terminal) {
@@ -63,7 +65,7 @@ fn archive(
     (form, output): (Form, &mut dyn Write),
 ) -> Result<(), CliError> {
     if form == Form::Files {
-        return Ok(write_files(engine, &built.id, output)?);
+        return Ok(write_files(engine, &built.id, built.epoch, output)?);
     }
     let archive = ImageArchive {
         names: flags.tag.clone(),

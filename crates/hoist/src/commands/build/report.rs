@@ -8,14 +8,14 @@ use std::{
 };
 
 use hoist_build::{Built, SizeReport, size_report};
-use hoist_core::{event::BuildEvent, units};
+use hoist_core::{event::BuildEvent, time::Timestamp, units};
 use hoist_engine::Engine;
 use serde_json::{Value, json};
 
 use crate::{
     args::build::{BuildFlags, report::Form},
     error::CliError,
-    format::ellipsis,
+    format::{counted, ellipsis},
     ui,
 };
 
@@ -37,6 +37,10 @@ struct State {
     steps: BTreeMap<usize, Step>,
     /// Of the build as a whole.
     parts: Vec<(&'static str, Duration)>,
+    /// The epoch, and what it is the time of.
+    epoch: Option<(i64, String)>,
+    /// Rules of reproducible builds by name: what became of files, and how many they were.
+    rules: BTreeMap<&'static str, (&'static str, usize)>,
 }
 
 #[derive(Debug, Default, Clone)]
@@ -83,6 +87,18 @@ impl Record {
             };
             parts.push((part, *duration));
             return;
+        }
+        match event {
+            BuildEvent::EpochChosen { seconds, source } => {
+                state.epoch = Some((*seconds, source.clone()));
+            }
+            BuildEvent::RuleApplied {
+                rule,
+                effect,
+                files,
+                ..
+            } => state.rules.entry(rule).or_insert((effect, 0)).1 += files,
+            _ => {}
         }
         let Some(step) = index.map(|index| state.steps.entry(index).or_default()) else {
             return;
@@ -196,6 +212,27 @@ fn timings(state: &State) -> String {
     for step in state.steps.values().filter(|step| !step.parts.is_empty()) {
         let what = ellipsis(&step.text, WIDTH);
         text.push_str(&format!("{what}: {}\n", parts(&step.parts)));
+    }
+    text
+}
+
+/// Say by which time a reproducible build was bounded, and which of its rules found something.
+pub(super) fn reproducible(record: &Record, flags: &BuildFlags) {
+    if flags.repro.reproducible {
+        ui::error(&reproducible_lines(&record.state()));
+    }
+}
+
+fn reproducible_lines(state: &State) -> String {
+    let mut text = String::new();
+    if let Some((seconds, source)) = &state.epoch {
+        let time = Timestamp::from_seconds(*seconds);
+        text.push_str(&format!(
+            "reproducible: no time is after {time}, {source}\n"
+        ));
+    }
+    for (rule, (effect, files)) in &state.rules {
+        text.push_str(&format!("{rule}: {} {effect}\n", counted(*files, "file")));
     }
     text
 }
@@ -318,6 +355,29 @@ mod tests {
         assert_eq!(value["steps"][1]["reason"], "ARG V is new");
         assert_eq!(value["steps"][1]["layer_bytes"], 7);
         assert_eq!(value["image"], Value::Null);
+    }
+
+    #[test]
+    fn rules_that_found_something_are_told_with_the_time() {
+        let record = Record::default();
+        let applied = |index, rule, files| BuildEvent::RuleApplied {
+            index,
+            rule,
+            effect: "left out",
+            files,
+        };
+        for event in [
+            BuildEvent::EpochChosen {
+                seconds: 1_700_000_000,
+                source: "the commit 1a2b3c".to_owned(),
+            },
+            applied(2, "dpkg-log", 2),
+            applied(2, "apt-log", 1),
+            applied(3, "dpkg-log", 1),
+        ] {
+            record.note(&event);
+        }
+        insta::assert_snapshot!(reproducible_lines(&record.state()), @"");
     }
 
     #[test]

@@ -248,6 +248,8 @@ impl Render for Live {
                 String::new()
             }
             BuildEvent::Loaded { .. }
+            | BuildEvent::EpochChosen { .. }
+            | BuildEvent::RuleApplied { .. }
             | BuildEvent::PartFinished { .. }
             | BuildEvent::Exporting { .. } => String::new(),
         };

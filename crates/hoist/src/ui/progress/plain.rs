@@ -13,6 +13,7 @@ use hoist_core::{
 };
 
 use super::{Lines, Render, Stages, seconds, title, warnings};
+use crate::format::counted;
 
 /// The renderer. What it tells about is numbered as it begins, from 1.
 #[derive(Default)]
@@ -213,6 +214,19 @@ impl Render for Plain {
             }
             BuildEvent::StepReason { index, text } => {
                 self.about_step(*index, &[format!("not cached: {text}")])
+            }
+            BuildEvent::EpochChosen { seconds, source } => {
+                let lines = [format!("{seconds}, {source}"), done(Duration::ZERO)];
+                self.instant("[internal] choose the epoch".to_owned(), &lines)
+            }
+            BuildEvent::RuleApplied {
+                index,
+                rule,
+                effect,
+                files,
+            } => {
+                let line = format!("{rule}: {} {effect}", counted(*files, "file"));
+                self.about_step(*index, &[line])
             }
             BuildEvent::StepCached { index } => self.close_step(*index, &["CACHED".to_owned()]),
             BuildEvent::StepOutput { index, bytes, .. } => self.output(*index, bytes),
