@@ -278,12 +278,24 @@ mod tests {
                 duration: Duration::ZERO,
                 text: "not found".to_owned(),
             },
+            BuildEvent::EpochChosen {
+                seconds: 1_700_000_000,
+                source: "the commit 1a2b3c4d5e6f".to_owned(),
+            },
+            BuildEvent::RuleApplied {
+                index: 4,
+                rule: "apt-log",
+                effect: "left out",
+                files: 2,
+            },
         ];
         insta::assert_snapshot!(written(&events), @r#"
         {"event":"task_started","task":1,"text":"importing cache manifest from user/app:cache"}
         {"event":"task_progress","task":1,"text":"3 steps"}
         {"event":"task_finished","task":1,"seconds":1.0}
         {"event":"task_failed","task":2,"seconds":0.0,"text":"not found"}
+        {"event":"epoch_chosen","seconds":1700000000,"source":"the commit 1a2b3c4d5e6f"}
+        {"event":"rule_applied","index":4,"rule":"apt-log","effect":"left out","files":2}
         "#);
     }
 
@@ -324,16 +336,6 @@ mod tests {
                 layer_bytes: Some(7),
             },
             BuildEvent::StepCached { index: 3 },
-            BuildEvent::EpochChosen {
-                seconds: 1_700_000_000,
-                source: "the commit 1a2b3c4d5e6f".to_owned(),
-            },
-            BuildEvent::RuleApplied {
-                index: 4,
-                rule: "apt-log",
-                effect: "left out",
-                files: 2,
-            },
             BuildEvent::StepFailed {
                 index: 4,
                 duration: Duration::from_secs(2),
@@ -362,8 +364,6 @@ mod tests {
         {"event":"step_output","index":2,"stream":"stderr","text":"café �\n"}
         {"event":"step_finished","index":2,"seconds":1.5,"layer_bytes":7}
         {"event":"step_cached","index":3}
-        {"event":"epoch_chosen","seconds":1700000000,"source":"the commit 1a2b3c4d5e6f"}
-        {"event":"rule_applied","index":4,"rule":"apt-log","effect":"left out","files":2}
         {"event":"step_failed","index":4,"seconds":2.0,"exit_code":127,"text":"not found"}
         {"event":"warning","rule":"FromAsCasing","message":"casing does not match","file":"Dockerfile","line":1}
         {"event":"exporting","layers":4}
