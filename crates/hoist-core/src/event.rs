@@ -370,6 +370,6 @@ mod tests {
         {"event":"finished","image":"sha256:e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855","names":["my-api:1.0"],"seconds":3.0}
         "#);
         let steps: Vec<_> = events.iter().filter_map(BuildEvent::step).collect();
-        assert_eq!(steps, [2, 2, 2, 2, 3, 4, 4]);
+        assert_eq!(steps, [2, 2, 2, 2, 3, 4]);
     }
 }
