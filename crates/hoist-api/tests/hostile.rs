@@ -436,3 +436,30 @@ fn every_request_is_told() {
     127.0.0.1 GET /v2/app/tags/list?n=1 404 86
     ");
 }
+
+#[test]
+fn a_full_disk_is_said_and_leaves_nothing() {
+    let tmpfs = support::Tmpfs::new(c"size=2m");
+    let root = tmpfs.0.path().join("root");
+    let store = hoist_store::Store::open(&root).unwrap();
+    let registry = Registry::over(&store);
+    let small = registry.push_blob("app", b"small");
+    let large = vec![7; 4 << 20];
+    let target = format!("/v2/app/blobs/uploads/?digest={}", Digest::of(&large));
+    registry
+        .ask("POST", &target, &[], &large)
+        .fails(507, "UNKNOWN");
+    let place = registry.begin("app");
+    registry
+        .ask("PATCH", &place, &[], &large)
+        .fails(507, "UNKNOWN");
+    registry.get(&place).fails(404, "BLOB_UPLOAD_UNKNOWN");
+    let left = files(&root.join("registry"));
+    assert_eq!(left, [format!("app/_blobs/{}", small.hex())]);
+    registry.push_blob("app", &large[..1 << 20]);
+    let events = registry.events.lock().unwrap();
+    let troubles = events
+        .iter()
+        .filter(|event| matches!(event, Event::Trouble(text) if text.contains("No space left")));
+    assert_eq!(troubles.count(), 2);
+}

@@ -26,6 +26,7 @@ mod network;
 mod registry;
 mod rootless;
 mod run;
+mod serve;
 mod signals;
 mod support;
 mod terminal;
