@@ -30,6 +30,7 @@ mod pushes;
 mod registry;
 mod rootless;
 mod run;
+mod serve;
 mod signals;
 mod support;
 mod terminal;

@@ -1,7 +1,10 @@
 //! What a manifest says, as far as a registry must know: what it names and what it is about (OCI
 //! image specification, "Image Manifest" and "Image Index").
 
-use std::{collections::BTreeMap, fmt};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    fmt,
+};
 
 use hoist_core::Digest;
 use hoist_store::Manifest;
@@ -69,16 +72,16 @@ pub(super) fn read(bytes: &[u8], digest: &Digest, sent_as: Option<&str>) -> Resu
         .artifact_type
         .filter(|kind| !kind.is_empty())
         .or_else(|| document.config.as_ref()?.media_type.clone());
-    let mut blobs = Vec::new();
+    let mut blobs = BTreeSet::new();
     let layers = document.layers.unwrap_or_default().into_iter();
     let layers = layers.chain(document.blobs.unwrap_or_default());
     for blob in document.config.iter().chain(&layers.collect::<Vec<_>>()) {
         if !blob.is_elsewhere() {
-            blobs.push(digest_of(blob)?);
+            blobs.insert(digest_of(blob)?);
         }
     }
     let listed = document.manifests.unwrap_or_default();
-    let manifests = listed.iter().map(digest_of).collect::<Result<_, _>>()?;
+    let manifests: BTreeSet<_> = listed.iter().map(digest_of).collect::<Result<_, _>>()?;
     let subject = document.subject.as_ref().map(digest_of).transpose()?;
     let mut descriptor = json!({
         "mediaType": media_type,
@@ -95,8 +98,8 @@ pub(super) fn read(bytes: &[u8], digest: &Digest, sent_as: Option<&str>) -> Resu
         manifest: Manifest {
             media_type,
             size: bytes.len() as u64,
-            blobs,
-            manifests,
+            blobs: blobs.into_iter().collect(),
+            manifests: manifests.into_iter().collect(),
             subject,
         },
         descriptor,
@@ -189,8 +192,8 @@ mod tests {
         const IMAGE: &str = r#"{"schemaVersion":2,"config":{"digest":"sha256:HEX"},
             "layers":[{"digest":"sha256:HEX"},{"digest":"sha256:HEX","urls":["https://x"]}],
             "subject":{"digest":"sha256:HEX"}}"#;
-        insta::assert_snapshot!(said(IMAGE, Some(OCI_MANIFEST)), @"application/vnd.oci.image.manifest.v1+json: 2 blobs, 0 manifests, subject true");
-        insta::assert_snapshot!(said(IMAGE, Some("application/vnd.oci.image.manifest.v1+json; charset=utf-8")), @"application/vnd.oci.image.manifest.v1+json; charset=utf-8: 2 blobs, 0 manifests, subject true");
+        insta::assert_snapshot!(said(IMAGE, Some(OCI_MANIFEST)), @"application/vnd.oci.image.manifest.v1+json: 1 blobs, 0 manifests, subject true");
+        insta::assert_snapshot!(said(IMAGE, Some("application/vnd.oci.image.manifest.v1+json; charset=utf-8")), @"application/vnd.oci.image.manifest.v1+json; charset=utf-8: 1 blobs, 0 manifests, subject true");
         insta::assert_snapshot!(said(IMAGE, Some(OCI_INDEX)), @"an index lists manifests");
         insta::assert_snapshot!(said(IMAGE, None), @"the type of the manifest is missing (Content-Type)");
         insta::assert_snapshot!(said(r#"{"schemaVersion":2,"manifests":[{"digest":"sha256:HEX"}],"mediaType":"application/vnd.oci.image.index.v1+json"}"#, Some("application/json")), @"application/vnd.oci.image.index.v1+json: 0 blobs, 1 manifests, subject false");

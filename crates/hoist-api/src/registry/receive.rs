@@ -21,51 +21,71 @@ const DRAINED: usize = 8 << 20;
 /// How long that may take.
 const DRAINING: Duration = Duration::from_secs(5);
 
-/// What one piece came to: the upload again, and how far it got.
-type Written = (Upload, Result<(), std::io::Error>);
+/// A thread that writes a piece: it gives the upload back, with how the writing went.
+type Writing = JoinHandle<(Upload, std::io::Result<()>)>;
 
-/// Write everything that comes to `upload`, up to `most` bytes of it. The upload comes back in any
-/// case but one: when the thread that writes to it has died.
+/// Write everything that comes to `upload`, up to `most` bytes of it; also what came before a body
+/// broke off. The upload comes back in any case but one: when the thread that writes has died.
 pub(super) async fn receive(
     body: &mut Incoming,
     upload: Upload,
     most: u64,
 ) -> (Option<Upload>, Result<u64, Problem>) {
     let mut idle = Some(upload);
-    let mut writing: Option<JoinHandle<Written>> = None;
+    let mut writing: Option<Writing> = None;
     let mut count = 0_u64;
     loop {
-        let piece = match timeout(PATIENCE, piece(body)).await {
-            Ok(piece) => piece,
+        // The next piece comes while the one before it is written.
+        let mut piece = Vec::new();
+        let ended = match timeout(PATIENCE, fill(&mut piece, body)).await {
+            Ok(ended) => ended,
             Err(_) => Err(
                 Problem::new(Code::BlobUploadInvalid, "the body comes too slowly")
                     .status(StatusCode::REQUEST_TIMEOUT),
             ),
         };
-        if let Some(written) = writing.take() {
-            match written.await {
-                Ok((upload, Ok(()))) => idle = Some(upload),
-                Ok((upload, Err(error))) => return (Some(upload), Err(unwritten(error))),
-                Err(error) => return (None, Err(Problem::internal(error.to_string()))),
+        if let Some(writing) = writing.take() {
+            match written(writing).await {
+                Ok(upload) => idle = Some(upload),
+                Err(failed) => return failed,
             }
         }
-        let piece = match piece {
-            Ok(piece) if piece.is_empty() => return (idle, Ok(count)),
-            Ok(piece) => piece,
-            Err(problem) => return (idle, Err(problem)),
-        };
-        count += piece.iter().map(|bytes| bytes.len() as u64).sum::<u64>();
+        let length = piece.iter().map(|bytes| bytes.len() as u64).sum::<u64>();
+        if length == 0 {
+            return (idle, ended.map(|()| count));
+        }
+        count += length;
         if count > most {
             let problem = Problem::new(Code::SizeInvalid, format!("more than {most} bytes"))
                 .status(StatusCode::PAYLOAD_TOO_LARGE);
             return (idle, Err(problem));
         }
-        writing = idle.take().map(|mut upload| {
-            tokio::task::spawn_blocking(move || {
-                let written = piece.iter().try_for_each(|bytes| upload.write_all(bytes));
-                (upload, written)
-            })
-        });
+        writing = idle.take().map(|upload| write(upload, piece));
+        if let Err(problem) = ended {
+            let Some(writing) = writing else {
+                return (None, Err(problem));
+            };
+            return match written(writing).await {
+                Ok(upload) => (Some(upload), Err(problem)),
+                Err(failed) => failed,
+            };
+        }
+    }
+}
+
+fn write(mut upload: Upload, piece: Vec<Bytes>) -> Writing {
+    tokio::task::spawn_blocking(move || {
+        let written = piece.iter().try_for_each(|bytes| upload.write_all(bytes));
+        (upload, written)
+    })
+}
+
+/// Wait for a piece to be written.
+async fn written(writing: Writing) -> Result<Upload, (Option<Upload>, Result<u64, Problem>)> {
+    match writing.await {
+        Ok((upload, Ok(()))) => Ok(upload),
+        Ok((upload, Err(error))) => Err((Some(upload), Err(unwritten(error)))),
+        Err(error) => Err((None, Err(Problem::internal(error.to_string())))),
     }
 }
 
@@ -77,9 +97,8 @@ fn unwritten(source: std::io::Error) -> Problem {
     })
 }
 
-/// About [`PIECE`] bytes, or what is left; nothing at the end.
-async fn piece(body: &mut Incoming) -> Result<Vec<Bytes>, Problem> {
-    let mut piece = Vec::new();
+/// Add about [`PIECE`] bytes to `piece`, or what is left: nothing at the end, and after a failure.
+async fn fill(piece: &mut Vec<Bytes>, body: &mut Incoming) -> Result<(), Problem> {
     let mut length = 0;
     while length < PIECE {
         match frame(body).await {
@@ -96,7 +115,7 @@ async fn piece(body: &mut Incoming) -> Result<Vec<Bytes>, Problem> {
             }
         }
     }
-    Ok(piece)
+    Ok(())
 }
 
 /// The next bytes; none of trailers.

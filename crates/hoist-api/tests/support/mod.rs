@@ -317,3 +317,22 @@ pub(crate) fn files(directory: &std::path::Path) -> Vec<String> {
     found.sort();
     found
 }
+
+/// A file system of its own that ends with the value.
+pub(crate) struct Tmpfs(pub(crate) TempDir);
+
+impl Tmpfs {
+    pub(crate) fn new(options: &std::ffi::CStr) -> Self {
+        let point = tempfile::tempdir().expect("a directory");
+        let flags = rustix::mount::MountFlags::empty();
+        rustix::mount::mount("tmpfs", point.path(), "tmpfs", flags, options)
+            .expect("mounting needs root");
+        Self(point)
+    }
+}
+
+impl Drop for Tmpfs {
+    fn drop(&mut self) {
+        let _ = rustix::mount::unmount(self.0.path(), rustix::mount::UnmountFlags::DETACH);
+    }
+}

@@ -26,10 +26,10 @@ pub struct Manifest {
     pub media_type: String,
     /// Bytes.
     pub size: u64,
-    /// The configuration, layers and other blobs that it names.
+    /// The configuration, layers and other blobs that it names, each once.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub blobs: Vec<Digest>,
-    /// The manifests that it lists, where it is an index.
+    /// The manifests that it lists, where it is an index, each once.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub manifests: Vec<Digest>,
     /// The manifest that it is about.
@@ -152,7 +152,7 @@ impl Repository {
             }
         }
         for child in &manifest.manifests {
-            if self.manifest(child)?.is_none() {
+            if !self.has_manifest(child) {
                 return missing("manifest", child);
             }
         }

@@ -165,6 +165,16 @@ impl Child {
         kill_process(pid, signal).expect("the command runs");
     }
 
+    /// Its process id.
+    pub(crate) fn id(&self) -> u32 {
+        self.child.id()
+    }
+
+    /// What has been waited for of its standard output, and what came with it.
+    pub(crate) fn seen(&self) -> String {
+        String::from_utf8_lossy(&self.seen).into_owned()
+    }
+
     /// Waits until its standard output, from the start on, holds this text.
     #[track_caller]
     pub(crate) fn wait_for_output(&mut self, text: &str) {
