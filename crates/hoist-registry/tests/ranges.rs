@@ -47,22 +47,6 @@ fn start(script: impl Fn(&mut Exchange) + Send + Sync + 'static) -> Scripted {
     })
 }
 
-/// First and last byte of what is asked for.
-fn asked(exchange: &Exchange) -> Option<(usize, usize)> {
-    let range = exchange.seen.header("range")?.strip_prefix("bytes=")?;
-    let (first, last) = range.split_once('-')?;
-    Some((first.parse().unwrap(), last.parse().unwrap()))
-}
-
-/// Serve just the range that is asked for, of it at most so many bytes.
-fn serve(exchange: &mut Exchange, blob: &[u8], most: usize) {
-    let (first, last) = asked(exchange).unwrap();
-    let range = format!("bytes {first}-{last}/{}", blob.len());
-    let part = &blob[first..=last];
-    exchange.announce(206, &[("Content-Range", &range)], part.len());
-    exchange.raw(&part[..part.len().min(most)]);
-}
-
 /// The beginnings of the ranges that were asked for, sorted.
 fn starts(server: &Scripted) -> Vec<usize> {
     let seen = server.seen();
@@ -83,12 +67,12 @@ fn ranges_that_come_out_of_order_are_read_in_order() {
     let done = Arc::new((Mutex::new(0), Condvar::new()));
     let server = start(move |exchange| {
         let (count, changed) = &*done;
-        let (first, _) = asked(exchange).unwrap();
+        let (first, _) = exchange.seen.range().unwrap();
         if first == LENGTH {
             let earlier = count.lock().unwrap();
             drop(changed.wait_while(earlier, |count| *count < 2).unwrap());
         }
-        serve(exchange, &served, usize::MAX);
+        exchange.serve_cut(&served, usize::MAX);
         if first > LENGTH {
             *count.lock().unwrap() += 1;
             changed.notify_all();
@@ -121,9 +105,9 @@ fn a_range_that_is_cut_goes_on_where_it_was() {
     let blob = content(SIZE, 3);
     let served = blob.clone();
     let server = start(move |exchange| {
-        let is_cut = asked(exchange).unwrap().0 == 2 * LENGTH;
+        let is_cut = exchange.seen.range().unwrap().0 == 2 * LENGTH;
         let most = if is_cut { 20_000 } else { usize::MAX };
-        serve(exchange, &served, most);
+        exchange.serve_cut(&served, most);
     });
     assert_eq!(open(&divided(), &server, &blob).bytes().unwrap(), blob);
     let mut expected = all_starts();
@@ -141,7 +125,7 @@ fn a_first_range_that_is_cut_is_asked_for_again() {
         } else {
             usize::MAX
         };
-        serve(exchange, &served, most);
+        exchange.serve_cut(&served, most);
     });
     assert_eq!(open(&divided(), &server, &blob).bytes().unwrap(), blob);
     assert!(starts(&server).contains(&10_000));
@@ -160,11 +144,11 @@ fn a_server_without_ranges_sends_the_whole_once() {
 fn a_server_that_stops_serving_ranges_is_read_by_one_connection() {
     let blob = content(SIZE, 6);
     let served = blob.clone();
-    let server = start(move |exchange| match asked(exchange) {
+    let server = start(move |exchange| match exchange.seen.range() {
         Some((_, last)) if last < SIZE - 1 && exchange.earlier > 1 => {
             exchange.reply(200, &[], &served);
         }
-        Some(_) => serve(exchange, &served, usize::MAX),
+        Some(_) => exchange.serve_cut(&served, usize::MAX),
         None => exchange.reply(200, &[], &served),
     });
     assert_eq!(open(&divided(), &server, &blob).bytes().unwrap(), blob);
@@ -184,7 +168,7 @@ fn ranges_are_fetched_where_a_redirect_leads_without_the_password() {
     let served = blob.clone();
     let store = start(move |exchange| {
         assert_eq!(exchange.seen.header("authorization"), None);
-        serve(exchange, &served, usize::MAX);
+        exchange.serve_cut(&served, usize::MAX);
     });
     let place = format!("http://localhost:{}/blob?signed", store.address.port());
     let server = start(
@@ -209,7 +193,7 @@ fn a_wrong_range_makes_a_wrong_blob() {
     let blob = content(SIZE, 8);
     let mut served = blob.clone();
     served[5 * LENGTH] ^= 1;
-    let server = start(move |exchange| serve(exchange, &served, usize::MAX));
+    let server = start(move |exchange| exchange.serve_cut(&served, usize::MAX));
     let mut reader = open(&divided(), &server, &blob);
     let mut bytes = Vec::new();
     let error = reader.read_to_end(&mut bytes).unwrap_err();
@@ -226,10 +210,10 @@ fn a_range_that_never_comes_is_an_error_after_all_before_it() {
     let blob = content(SIZE, 9);
     let served = blob.clone();
     let server = start(move |exchange| {
-        if asked(exchange).unwrap().0 == 3 * LENGTH {
+        if exchange.seen.range().unwrap().0 == 3 * LENGTH {
             exchange.reply(503, &[], b"");
         } else {
-            serve(exchange, &served, usize::MAX);
+            exchange.serve_cut(&served, usize::MAX);
         }
     });
     let mut reader = open(&divided(), &server, &blob);
@@ -248,7 +232,7 @@ fn a_range_that_never_comes_is_an_error_after_all_before_it() {
 fn no_more_than_the_slots_is_fetched_ahead() {
     let blob = content(40 * LENGTH, 10);
     let served = blob.clone();
-    let server = start(move |exchange| serve(exchange, &served, usize::MAX));
+    let server = start(move |exchange| exchange.serve_cut(&served, usize::MAX));
     let mut reader = open(&divided(), &server, &blob);
     let mut bytes = Vec::new();
     while reader.by_ref().take(7000).read_to_end(&mut bytes).unwrap() > 0 {
@@ -266,10 +250,10 @@ fn a_raised_flag_ends_all_ranges() {
     options.ranges = ranges();
     let flag = Arc::clone(&options.cancelled);
     let server = start(move |exchange| {
-        if asked(exchange).unwrap().0 == 2 * LENGTH {
+        if exchange.seen.range().unwrap().0 == 2 * LENGTH {
             flag.store(true, Ordering::SeqCst);
         }
-        serve(exchange, &served, usize::MAX);
+        exchange.serve_cut(&served, usize::MAX);
     });
     let registry = Registry::new(options).unwrap();
     let error = open(&registry, &server, &blob).bytes().unwrap_err();

@@ -5,6 +5,8 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use hoist_core::Digest;
 use rustix::process::Signal;
@@ -238,6 +240,36 @@ fn an_interrupted_pull_says_so_and_goes_on_where_it_was() {
         .filter_map(|seen| seen.range_start())
         .collect();
     assert_eq!(starts, [kept]);
+}
+
+#[test]
+fn a_killed_pull_of_many_ranges_goes_on_where_it_was() {
+    let sandbox = Sandbox::with(&[]);
+    let image = Served::of(&[archive("noise", &noise(36 << 20))]);
+    // The fourth range and those after it do not come, at first.
+    let opened = Arc::new(AtomicBool::new(false));
+    let is_open = Arc::clone(&opened);
+    let server = image.behind(move |_, exchange| {
+        let is_kept = exchange.seen.range_start() >= Some(12 << 20);
+        if is_kept && !is_open.load(Ordering::SeqCst) {
+            exchange.stall();
+            return true;
+        }
+        false
+    });
+    let name = server.repository("app:1");
+    let running = sandbox.spawn(&["pull", "-q", &name]);
+    wait_until("three ranges have come", || begun(&sandbox) == 12 << 20);
+    running.signal(Signal::KILL);
+    running.finish().fails(137);
+    let before = server.seen().len();
+    opened.store(true, Ordering::SeqCst);
+    sandbox.hoist(&["pull", "-q", &name]).ok();
+    let seen = &server.seen()[before..];
+    let mut starts: Vec<_> = seen.iter().filter_map(|seen| seen.range_start()).collect();
+    starts.sort_unstable();
+    // Less than what is fetched by ranges was left.
+    assert_eq!(starts, [12 << 20]);
 }
 
 /// A small file system of its own, gone on drop.

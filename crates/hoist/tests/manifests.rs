@@ -183,3 +183,23 @@ fn manifests_are_copied_from_another_registry() {
         .ok()
         .stdout_is("copied");
 }
+
+#[test]
+fn an_ordinary_user_makes_and_pushes_a_list() {
+    let sandbox = Sandbox::of_user(&["busybox:latest"]);
+    let registry = Registry::start(Users::Password);
+    let (list, member) = (registry.name("mine:all"), registry.name("mine:one"));
+    sandbox.hoist(&["tag", "busybox", &member]).ok();
+    sandbox
+        .hoist_with_input(
+            &["login", &registry.address, "-u", "me", "--password-stdin"],
+            "s3cret\n",
+        )
+        .ok();
+    sandbox.hoist(&["manifest", "create", &list, &member]).ok();
+    let shown = sandbox.hoist(&["manifest", "inspect", &list]).ok();
+    assert_eq!(platforms(&document(&shown.stdout)).len(), 1);
+    sandbox.hoist(&["manifest", "push", "-p", &list]).ok();
+    let shown = sandbox.hoist(&["manifest", "inspect", &list]).ok();
+    shown.prints("application/vnd.oci.image.index.v1+json");
+}

@@ -35,8 +35,14 @@ impl Seen {
 
     /// The first byte that is asked for.
     pub(crate) fn range_start(&self) -> Option<usize> {
+        Some(self.range()?.0)
+    }
+
+    /// The first and the last byte that are asked for.
+    pub(crate) fn range(&self) -> Option<(usize, usize)> {
         let range = self.header("range")?.strip_prefix("bytes=")?;
-        range.split_once('-')?.0.parse().ok()
+        let (first, last) = range.split_once('-')?;
+        Some((first.parse().ok()?, last.parse().ok()?))
     }
 }
 
@@ -122,15 +128,16 @@ impl Exchange {
 
     /// Serve a blob with ranges, but close the connection after so many bytes.
     pub(crate) fn serve_cut(&mut self, blob: &[u8], cut: usize) {
-        let start = self.seen.range_start().unwrap_or(0);
-        let rest = &blob[start..];
-        if self.seen.header("range").is_some() {
-            let range = format!("bytes {start}-{}/{}", blob.len() - 1, blob.len());
-            self.announce(206, &[("Content-Range", &range)], rest.len());
+        let part = if let Some((first, last)) = self.seen.range() {
+            let range = format!("bytes {first}-{last}/{}", blob.len());
+            let part = &blob[first..=last];
+            self.announce(206, &[("Content-Range", &range)], part.len());
+            part
         } else {
-            self.announce(200, &[], rest.len());
-        }
-        self.raw(&rest[..rest.len().min(cut)]);
+            self.announce(200, &[], blob.len());
+            blob
+        };
+        self.raw(&part[..part.len().min(cut)]);
     }
 
     pub(crate) fn not_found(&mut self, code: &str) {
