@@ -8,6 +8,8 @@ mod collect;
 mod contexts;
 #[path = "builds/outputs.rs"]
 mod outputs;
+#[path = "builds/reproducible.rs"]
+mod reproducible;
 #[path = "builds/secrets.rs"]
 mod secrets;
 mod support;

@@ -24,6 +24,7 @@ mod logs;
 mod monitor;
 mod network;
 mod registry;
+mod reproducible;
 mod rootless;
 mod run;
 mod signals;
