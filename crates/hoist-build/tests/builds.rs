@@ -12,6 +12,8 @@ mod exchange;
 mod hostile_caches;
 #[path = "builds/outputs.rs"]
 mod outputs;
+#[path = "builds/reproducible.rs"]
+mod reproducible;
 #[path = "builds/rows.rs"]
 mod rows;
 #[path = "builds/secrets.rs"]

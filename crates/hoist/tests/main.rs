@@ -28,6 +28,7 @@ mod monitor;
 mod network;
 mod pushes;
 mod registry;
+mod reproducible;
 mod rootless;
 mod run;
 mod serve;

@@ -315,11 +315,12 @@ fn source_of(stage: &Stage) -> Result<&str, BuildError> {
         match kind {
             InstructionKind::Arg(_) => {}
             InstructionKind::Add(add) => sources.push(add),
-            _ => {
-                return refuse(
-                    "SOURCE_DATE_EPOCH stage does not meet source-only requirements: only ARG and \
-                     ADD are possible",
-                );
+            other => {
+                let keyword = other.keyword().as_str().to_lowercase();
+                return refuse(&format!(
+                    "SOURCE_DATE_EPOCH stage does not meet source-only requirements: unsupported \
+                     {keyword} instruction"
+                ));
             }
         }
     }

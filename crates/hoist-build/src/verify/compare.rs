@@ -223,7 +223,19 @@ mod tests {
                 format!("{} {:?}", path.display(), changes.collect::<Vec<_>>())
             })
             .collect();
-        insta::assert_snapshot!(lines.join("\n"), @"");
+        insta::assert_snapshot!(lines.join("\n"), @r"
+        /attribute [Attributes]
+        /content [Content]
+        /kind [Kind]
+        /linked [Links]
+        /mode [Mode]
+        /only-0 [OnlyFirst]
+        /only-1 [OnlySecond]
+        /other [Links]
+        /same [Owner]
+        /target [Content]
+        /time [Time(1000, 2000)]
+        ");
         assert!(
             layers(Some(first.path()), Some(first.path()), &never)
                 .unwrap()

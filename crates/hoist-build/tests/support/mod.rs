@@ -178,7 +178,7 @@ fn import_base(engine: &Engine) {
     add("bin/busybox", Regular, "", &program);
     for applet in [
         "sh", "echo", "cat", "mkdir", "ln", "rm", "id", "ls", "touch", "sleep", "false", "true",
-        "chmod", "test", "stat", "printf", "dd", "cp", "mv", "seq", "env", "pwd",
+        "chmod", "test", "stat", "printf", "dd", "cp", "mv", "seq", "env", "pwd", "[",
     ] {
         add(&format!("bin/{applet}"), Symlink, "busybox", b"");
     }

@@ -49,7 +49,7 @@ fn a_stage_that_names_the_epoch_does_nothing_else() {
         (
             format!("FROM scratch AS s\nADD {url} /\nCOPY a /\n"),
             Err(
-                "SOURCE_DATE_EPOCH stage does not meet source-only requirements: only ARG and ADD are possible",
+                "SOURCE_DATE_EPOCH stage does not meet source-only requirements: unsupported copy instruction",
             ),
         ),
     ];
