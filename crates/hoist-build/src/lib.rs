@@ -53,7 +53,8 @@ pub use exchange::{CacheExport, CacheMode, CacheMounts, CacheTarget};
 pub use import::import;
 pub use output::{ImageArchive, write_directory, write_files, write_image_archive};
 pub use request::{
-    BuildRequest, Built, BuiltLayer, DescribeImage, Fetch, FetchImage, ImportRequest, NamedContext,
+    BuildRequest, Built, BuiltLayer, DescribeImage, DescribedImage, Fetch, FetchImage,
+    ImportRequest, NamedContext,
 };
 pub use secret::{MAX_SECRET_BYTES, Secret, SshAgent};
 pub use size::{Growth, SizeReport, Waste, size_report};

@@ -210,6 +210,42 @@ fn as_seconds<S: Serializer>(duration: &Duration, out: S) -> Result<S::Ok, S::Er
 mod tests {
     use super::*;
 
+    fn lines(events: &[BuildEvent]) -> String {
+        let lines = events.iter();
+        let lines = lines.map(|event| serde_json::to_string(event).unwrap());
+        lines.collect::<Vec<_>>().join("\n")
+    }
+
+    #[test]
+    fn work_beside_the_steps_has_numbers_of_its_own() {
+        let events = [
+            BuildEvent::TaskStarted {
+                task: 1,
+                text: "importing cache manifest from user/app:cache".to_owned(),
+            },
+            BuildEvent::TaskProgress {
+                task: 1,
+                text: "3 steps".to_owned(),
+            },
+            BuildEvent::TaskFinished {
+                task: 1,
+                duration: Duration::from_secs(1),
+            },
+            BuildEvent::TaskFailed {
+                task: 2,
+                duration: Duration::ZERO,
+                text: "not found".to_owned(),
+            },
+        ];
+        insta::assert_snapshot!(lines(&events), @r#"
+        {"event":"task_started","task":1,"text":"importing cache manifest from user/app:cache"}
+        {"event":"task_progress","task":1,"text":"3 steps"}
+        {"event":"task_finished","task":1,"seconds":1.0}
+        {"event":"task_failed","task":2,"seconds":0.0,"text":"not found"}
+        "#);
+        assert!(events.iter().all(|event| event.step().is_none()));
+    }
+
     #[test]
     fn events_are_flat_json_objects() {
         let events = [
@@ -256,23 +292,6 @@ mod tests {
                 line: Some(1),
                 hints: Vec::new(),
             }),
-            BuildEvent::TaskStarted {
-                task: 1,
-                text: "importing cache manifest from user/app:cache".to_owned(),
-            },
-            BuildEvent::TaskProgress {
-                task: 1,
-                text: "3 steps".to_owned(),
-            },
-            BuildEvent::TaskFinished {
-                task: 1,
-                duration: Duration::from_secs(1),
-            },
-            BuildEvent::TaskFailed {
-                task: 2,
-                duration: Duration::ZERO,
-                text: "not found".to_owned(),
-            },
             BuildEvent::Exporting { layers: 4 },
             BuildEvent::Finished {
                 image: Digest::of(b""),
@@ -280,11 +299,7 @@ mod tests {
                 duration: Duration::from_secs(3),
             },
         ];
-        let lines: Vec<_> = events
-            .iter()
-            .map(|event| serde_json::to_string(event).unwrap())
-            .collect();
-        insta::assert_snapshot!(lines.join("\n"), @r#"
+        insta::assert_snapshot!(lines(&events), @r#"
         {"event":"context_scanned","files":3,"bytes":4096}
         {"event":"stage_started","stage":"builder","index":1,"total":2}
         {"event":"step_started","index":2,"total":5,"stage":"builder","text":"RUN make"}
@@ -294,10 +309,6 @@ mod tests {
         {"event":"step_cached","index":3}
         {"event":"step_failed","index":4,"seconds":2.0,"exit_code":127,"text":"not found"}
         {"event":"warning","rule":"FromAsCasing","message":"casing does not match","file":"Dockerfile","line":1}
-        {"event":"task_started","task":1,"text":"importing cache manifest from user/app:cache"}
-        {"event":"task_progress","task":1,"text":"3 steps"}
-        {"event":"task_finished","task":1,"seconds":1.0}
-        {"event":"task_failed","task":2,"seconds":0.0,"text":"not found"}
         {"event":"exporting","layers":4}
         {"event":"finished","image":"sha256:e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855","names":["my-api:1.0"],"seconds":3.0}
         "#);

@@ -75,8 +75,41 @@ impl Plain {
         self.about(number, lines)
     }
 
-    fn about_task(&mut self, task: usize, line: String) -> String {
-        match self.tasks.get(&task) {
+    /// The lines that `bytes` complete.
+    fn output(&mut self, index: usize, bytes: &[u8]) -> String {
+        let number = self.step(index);
+        let Some(step) = self.steps.get_mut(&number) else {
+            return String::new();
+        };
+        let stamp = stamp(step.started);
+        let lines: Vec<String> = step
+            .lines
+            .push(bytes)
+            .iter()
+            .map(|line| format!("{stamp} {line}"))
+            .collect();
+        if lines.is_empty() {
+            String::new()
+        } else {
+            self.about(number, &lines)
+        }
+    }
+
+    /// What is written about work beside the steps.
+    fn task_event(&mut self, event: &BuildEvent) -> String {
+        let (task, line) = match event {
+            BuildEvent::TaskStarted { task, text } => {
+                let number = self.task(*task, text);
+                return self.about(number, &[]);
+            }
+            BuildEvent::TaskProgress { task, text } => (task, text.clone()),
+            BuildEvent::TaskFinished { task, duration } => {
+                (task, format!("DONE {}s", seconds(*duration)))
+            }
+            BuildEvent::TaskFailed { task, text, .. } => (task, format!("ERROR: {text}")),
+            _ => return String::new(),
+        };
+        match self.tasks.get(task) {
             Some(number) => self.about(*number, &[line]),
             None => String::new(),
         }
@@ -141,24 +174,7 @@ impl Render for Plain {
             BuildEvent::StepCached { index } => {
                 self.about(self.step(*index), &["CACHED".to_owned()])
             }
-            BuildEvent::StepOutput { index, bytes, .. } => {
-                let number = self.step(*index);
-                let Some(step) = self.steps.get_mut(&number) else {
-                    return String::new();
-                };
-                let stamp = stamp(step.started);
-                let lines: Vec<String> = step
-                    .lines
-                    .push(bytes)
-                    .iter()
-                    .map(|line| format!("{stamp} {line}"))
-                    .collect();
-                if lines.is_empty() {
-                    String::new()
-                } else {
-                    self.about(number, &lines)
-                }
-            }
+            BuildEvent::StepOutput { index, bytes, .. } => self.output(*index, bytes),
             BuildEvent::StepFinished {
                 index,
                 duration,
@@ -178,17 +194,10 @@ impl Render for Plain {
                 lines.push(format!("ERROR: {text}"));
                 self.about(number, &lines)
             }
-            BuildEvent::TaskStarted { task, text } => {
-                let number = self.task(*task, text);
-                self.about(number, &[])
-            }
-            BuildEvent::TaskProgress { task, text } => self.about_task(*task, text.clone()),
-            BuildEvent::TaskFinished { task, duration } => {
-                self.about_task(*task, format!("DONE {}s", seconds(*duration)))
-            }
-            BuildEvent::TaskFailed { task, text, .. } => {
-                self.about_task(*task, format!("ERROR: {text}"))
-            }
+            BuildEvent::TaskStarted { .. }
+            | BuildEvent::TaskProgress { .. }
+            | BuildEvent::TaskFinished { .. }
+            | BuildEvent::TaskFailed { .. } => self.task_event(event),
             BuildEvent::Warning(warning) => {
                 self.warnings.push(warning.clone());
                 String::new()
@@ -315,6 +324,57 @@ mod tests {
 
          1 warning found (use --check to expand):
          - FromAsCasing: 'as' and 'FROM' keywords' casing do not match (line 1)
+        ");
+    }
+
+    #[test]
+    fn what_is_done_beside_the_steps_has_the_numbers_around_them() {
+        let task = |task, text: &str| BuildEvent::TaskStarted {
+            task,
+            text: text.to_owned(),
+        };
+        let progress = |task, text: &str| BuildEvent::TaskProgress {
+            task,
+            text: text.to_owned(),
+        };
+        let duration = Duration::from_millis(300);
+        insta::assert_snapshot!(written(&[
+            task(1, "importing cache manifest from user/app:cache"),
+            progress(1, "3 steps"),
+            BuildEvent::TaskFinished { task: 1, duration },
+            task(2, "importing cache manifest from none"),
+            BuildEvent::TaskFailed { task: 2, duration, text: "not found".to_owned() },
+            BuildEvent::ContextScanned { files: 1, bytes: 1 },
+            started(1, "0", "COPY a /a"),
+            BuildEvent::StepCached { index: 1 },
+            task(3, "fetching 1 layer of the build cache"),
+            BuildEvent::TaskFinished { task: 3, duration },
+            started(2, "0", "RUN b"),
+            BuildEvent::StepFinished { index: 2, duration, layer_bytes: None },
+            BuildEvent::Exporting { layers: 1 },
+        ]), @r"
+        #2 importing cache manifest from user/app:cache
+        #2 3 steps
+        #2 DONE 0.3s
+
+        #3 importing cache manifest from none
+        #3 ERROR: not found
+
+        #1 [internal] load build context
+        #1 context: 1 files, 1B
+        #1 DONE
+
+        #4 [1/3] COPY a /a
+        #4 CACHED
+
+        #7 fetching 1 layer of the build cache
+        #7 DONE 0.3s
+
+        #5 [2/3] RUN b
+        #5 DONE 0.3s
+
+        #8 exporting to image
+        #8 1 layers
         ");
     }
 
