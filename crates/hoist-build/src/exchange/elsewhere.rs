@@ -262,16 +262,30 @@ impl<'a> Elsewhere<'a> {
         layers: &[Digest],
         arrived: &mut Vec<Digest>,
     ) -> Result<(), BuildError> {
+        self.check_lost(layers)?;
         if self.wanted(layers).is_empty() {
             return Ok(());
         }
         let _turn = self.turn.lock().unwrap_or_else(PoisonError::into_inner);
         self.pull_bases(layers)?;
+        // Whoever had the turn before may have found that they are not to be had.
+        self.check_lost(layers)?;
         let wanted = self.wanted(layers);
         if wanted.is_empty() {
             return Ok(());
         }
         self.fetch_all(wanted, arrived)
+    }
+
+    /// Fail when one of `layers` was lost, and nobody has made it meanwhile.
+    fn check_lost(&self, layers: &[Digest]) -> Result<(), BuildError> {
+        let state = self.state();
+        let mut lost = layers.iter().filter(|layer| state.lost.contains(layer));
+        let store = self.engine.store();
+        if lost.any(|layer| store.keep_layer(layer).is_err()) {
+            return Err(BuildError::CacheLost);
+        }
+        Ok(())
     }
 
     /// Which of `layers` are absent.
