@@ -60,8 +60,8 @@ pub use exchange::{CacheExport, CacheMode, CacheMounts, CacheTarget};
 pub use import::import;
 pub use output::{ImageArchive, write_directory, write_files, write_image_archive};
 pub use request::{
-    BuildRequest, Built, BuiltLayer, BuiltStep, DescribeImage, Fetch, FetchImage, ImportRequest,
-    NamedContext, Timestamps, Trace,
+    BuildRequest, Built, BuiltLayer, BuiltStep, DescribeImage, DescribedImage, Fetch, FetchImage,
+    ImportRequest, NamedContext, Timestamps, Trace,
 };
 pub use secret::{
     MAX_SECRET_BYTES, Secret, SshAgent,

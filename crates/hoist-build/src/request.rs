@@ -109,8 +109,24 @@ pub struct Fetch {
 /// Brings an image into the store.
 pub type FetchImage = Arc<dyn Fn(&Reference) -> Result<(), EngineError> + Send + Sync>;
 
-/// Tells the configuration of an image, byte for byte, and fetches nothing else.
-pub type DescribeImage = Arc<dyn Fn(&Reference) -> Result<Vec<u8>, EngineError> + Send + Sync>;
+/// Looks at an image, and fetches nothing but its configuration.
+pub type DescribeImage =
+    Arc<dyn Fn(&Reference) -> Result<DescribedImage, EngineError> + Send + Sync>;
+
+/// An image that was looked at.
+#[derive(Clone)]
+pub struct DescribedImage {
+    /// Its configuration, byte for byte.
+    pub config: Vec<u8>,
+    /// Brings all of it into the store; steps run meanwhile, so that it tells nobody how far it is.
+    pub pull: Arc<dyn Fn() -> Result<(), EngineError> + Send + Sync>,
+}
+
+impl fmt::Debug for DescribedImage {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("DescribedImage").finish_non_exhaustive()
+    }
+}
 
 impl fmt::Debug for Fetch {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

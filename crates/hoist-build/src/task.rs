@@ -40,9 +40,9 @@ impl<'a> Tasks<'a> {
     }
 
     /// Begin something.
-    pub(crate) fn begin(&self, text: String) -> Task<'a> {
+    pub(crate) fn begin(&self, text: &str) -> Task<'a> {
         let number = self.begun.fetch_add(1, Ordering::Relaxed) + 1;
-        let text = printable(&text);
+        let text = printable(text);
         (self.events)(BuildEvent::TaskStarted { task: number, text });
         Task {
             events: self.events,
@@ -59,9 +59,9 @@ impl<'a> Tasks<'a> {
 
 impl Task<'_> {
     /// Say what has been done.
-    pub(crate) fn note(&self, text: String) {
+    pub(crate) fn note(&self, text: &str) {
         let task = self.number;
-        let text = printable(&text);
+        let text = printable(text);
         (self.events)(BuildEvent::TaskProgress { task, text });
     }
 

@@ -6,6 +6,7 @@
 
 mod article;
 mod build;
+mod build_cache;
 mod build_contexts;
 mod build_hostile;
 mod build_outputs;

@@ -26,14 +26,14 @@ use super::document::{self, Exported, Offer};
 use crate::{
     error::BuildError,
     explain::Position,
-    request::{BuildRequest, Fetch},
+    request::{BuildRequest, DescribeImage, DescribedImage},
     task::{Tasks, printable},
 };
 
 /// Everything that may be had from elsewhere.
 pub(crate) struct Elsewhere<'a> {
     engine: &'a Engine,
-    fetch: Option<&'a Fetch>,
+    describe: Option<&'a DescribeImage>,
     tasks: &'a Tasks<'a>,
     cancelled: &'a AtomicBool,
     /// In the order in which they were given: the first that has something counts.
@@ -58,10 +58,18 @@ struct State {
     absent: BTreeSet<Digest>,
     /// Layers that are not to be had.
     lost: BTreeSet<Digest>,
-    /// Base images by those of their layers that are absent.
-    bases: BTreeMap<Digest, Reference>,
+    /// Base images that were only looked at.
+    bases: Vec<BaseImage>,
     /// Something was fetched.
     has_fetched: bool,
+}
+
+#[derive(Debug)]
+struct BaseImage {
+    reference: Reference,
+    /// All of them, lowest first.
+    layers: Vec<Digest>,
+    described: DescribedImage,
 }
 
 impl Imported {
@@ -95,12 +103,12 @@ impl<'a> Elsewhere<'a> {
         let mut caches = Vec::new();
         for artifact in &request.cache_from {
             let name = artifact.name();
-            let task = tasks.begin(format!("importing cache manifest from {name}"));
+            let task = tasks.begin(&format!("importing cache manifest from {name}"));
             match document::read(&**artifact) {
                 Ok(Some(offer)) => {
                     let (steps, mounts) =
                         (offer.document.records.len(), offer.document.mounts.len());
-                    task.note(match mounts {
+                    task.note(&match mounts {
                         0 => format!("{steps} steps"),
                         mounts => format!("{steps} steps, {mounts} cache mounts"),
                     });
@@ -108,7 +116,7 @@ impl<'a> Elsewhere<'a> {
                     caches.push(Imported::new(Arc::clone(artifact), offer));
                 }
                 Ok(None) => {
-                    task.note("it is an image without a build cache".to_owned());
+                    task.note("it is an image without a build cache");
                     task.done();
                 }
                 Err(EngineError::Cancelled) => return Err(BuildError::Cancelled),
@@ -116,13 +124,16 @@ impl<'a> Elsewhere<'a> {
                 Err(error) => {
                     let why = chain(&error);
                     task.failed(&why);
-                    tasks.emit(warning(format!("the cache {name} is not used: {why}")));
+                    tasks.emit(warning(&format!("the cache {name} is not used: {why}")));
                 }
             }
         }
         Ok(Self {
             engine,
-            fetch: request.fetch.as_ref(),
+            describe: request
+                .fetch
+                .as_ref()
+                .and_then(|fetch| fetch.describe.as_ref()),
             tasks,
             cancelled,
             caches,
@@ -199,12 +210,11 @@ impl<'a> Elsewhere<'a> {
         &self,
         reference: &Reference,
     ) -> Result<Option<StoredImage>, EngineError> {
-        let describe = self.fetch.and_then(|fetch| fetch.describe.as_ref());
-        let Some(describe) = describe.filter(|_| !self.is_empty()) else {
+        let Some(describe) = self.describe.filter(|_| !self.is_empty()) else {
             return Ok(None);
         };
-        let bytes = describe(reference)?;
-        let Ok(image) = serde_json::from_slice::<Image>(&bytes) else {
+        let described = describe(reference)?;
+        let Ok(image) = serde_json::from_slice::<Image>(&described.config) else {
             // The pull that follows says what is wrong with it.
             return Ok(None);
         };
@@ -225,13 +235,17 @@ impl<'a> Elsewhere<'a> {
             // A pull that fetches nothing gives it its name.
             return Ok(None);
         }
+        let id = Digest::of(&described.config);
         let mut state = self.state();
-        for diff_id in absent {
-            state.absent.insert(diff_id);
-            state.bases.insert(diff_id, reference.clone());
-        }
+        state.absent.extend(absent);
+        state.bases.push(BaseImage {
+            reference: reference.clone(),
+            layers: image.rootfs.diff_ids.clone(),
+            described,
+        });
+        drop(state);
         Ok(Some(StoredImage {
-            id: Digest::of(&bytes),
+            id,
             image,
             size: 0,
             layers,
@@ -248,16 +262,30 @@ impl<'a> Elsewhere<'a> {
         layers: &[Digest],
         arrived: &mut Vec<Digest>,
     ) -> Result<(), BuildError> {
+        self.check_lost(layers)?;
         if self.wanted(layers).is_empty() {
             return Ok(());
         }
         let _turn = self.turn.lock().unwrap_or_else(PoisonError::into_inner);
         self.pull_bases(layers)?;
+        // Whoever had the turn before may have found that they are not to be had.
+        self.check_lost(layers)?;
         let wanted = self.wanted(layers);
         if wanted.is_empty() {
             return Ok(());
         }
         self.fetch_all(wanted, arrived)
+    }
+
+    /// Fail when one of `layers` was lost, and nobody has made it meanwhile.
+    fn check_lost(&self, layers: &[Digest]) -> Result<(), BuildError> {
+        let state = self.state();
+        let mut lost = layers.iter().filter(|layer| state.lost.contains(layer));
+        let store = self.engine.store();
+        if lost.any(|layer| store.keep_layer(layer).is_err()) {
+            return Err(BuildError::CacheLost);
+        }
+        Ok(())
     }
 
     /// Which of `layers` are absent.
@@ -267,20 +295,21 @@ impl<'a> Elsewhere<'a> {
         wanted.copied().collect()
     }
 
+    /// Pull the base images that absent layers among `layers` are of.
     fn pull_bases(&self, layers: &[Digest]) -> Result<(), BuildError> {
-        loop {
-            let next = {
-                let state = self.state();
-                let mut absent = layers.iter().filter(|layer| state.absent.contains(layer));
-                absent.find_map(|layer| state.bases.get(layer).cloned())
-            };
-            let (Some(reference), Some(fetch)) = (next, self.fetch) else {
-                return Ok(());
-            };
-            match (fetch.image)(&reference) {
-                Ok(()) => {}
+        while let Some(base) = self.next_base(layers) {
+            let BaseImage {
+                reference,
+                layers,
+                described,
+            } = base;
+            let text = format!("pulling {}", reference.familiar());
+            let task = self.tasks.begin(&text);
+            match (described.pull)() {
+                Ok(()) => task.done(),
                 Err(EngineError::Cancelled) => return Err(BuildError::Cancelled),
                 Err(error) => {
+                    task.failed(&chain(&error));
                     return Err(BuildError::Fetch {
                         reference: reference.familiar(),
                         similar: Vec::new(),
@@ -290,9 +319,7 @@ impl<'a> Elsewhere<'a> {
             }
             let mut state = self.state();
             state.has_fetched = true;
-            let of_base = state.bases.iter().filter(|(_, base)| **base == reference);
-            let of_base: Vec<Digest> = of_base.map(|(layer, _)| *layer).collect();
-            for layer in of_base {
+            for layer in layers {
                 if self.engine.store().keep_layer(&layer).is_err() {
                     return Err(BuildError::Invalid {
                         message: format!(
@@ -303,9 +330,24 @@ impl<'a> Elsewhere<'a> {
                     });
                 }
                 state.absent.remove(&layer);
-                state.bases.remove(&layer);
             }
         }
+        Ok(())
+    }
+
+    /// The base image to pull for an absent layer among `layers`: the one that they stand on, where
+    /// several have that layer.
+    fn next_base(&self, layers: &[Digest]) -> Option<BaseImage> {
+        let mut state = self.state();
+        let is_absent = |layer: &&Digest| state.absent.contains(layer);
+        let has = |base: &BaseImage, layer| base.layers.contains(layer);
+        let mut absent = layers.iter().filter(is_absent);
+        let of_base = absent.find(|layer| state.bases.iter().any(|base| has(base, layer)))?;
+        let candidates = state.bases.iter().enumerate();
+        let (place, _) = candidates
+            .filter(|(_, base)| has(base, of_base))
+            .max_by_key(|(_, base)| layers.starts_with(&base.layers))?;
+        Some(state.bases.swap_remove(place))
     }
 
     /// Fetch layers of caches: from the first that has each, and where that fails from the next.
@@ -326,7 +368,7 @@ impl<'a> Elsewhere<'a> {
             task.get_or_insert_with(|| {
                 let plural = if layers.len() == 1 { "" } else { "s" };
                 let text = format!("fetching {} layer{plural} of the build cache", layers.len());
-                self.tasks.begin(text)
+                self.tasks.begin(&text)
             });
             let failures = match self.engine.fetch_layers(&layers, self.cancelled) {
                 Ok(failures) => failures,
@@ -336,7 +378,7 @@ impl<'a> Elsewhere<'a> {
             for (layer, error) in &failures {
                 let origin = layers.iter().find(|absent| absent.diff_id == *layer);
                 let name = origin.map(|absent| absent.artifact.name());
-                self.tasks.emit(warning(format!(
+                self.tasks.emit(warning(&format!(
                     "layer {} of the cache {} is of no use: {}",
                     layer.short(),
                     name.unwrap_or_default(),
@@ -369,10 +411,10 @@ impl<'a> Elsewhere<'a> {
 }
 
 /// Something about caches that does not end the build.
-pub(crate) fn warning(message: String) -> BuildEvent {
+pub(crate) fn warning(message: &str) -> BuildEvent {
     BuildEvent::Warning(Warning {
         rule: None,
-        message: printable(&message),
+        message: printable(message),
         file: None,
         line: None,
         hints: Vec::new(),

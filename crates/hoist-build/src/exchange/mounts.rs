@@ -46,7 +46,7 @@ impl Worker<'_> {
                         known.push(id.clone());
                     } else {
                         let listed: Vec<&str> = ids.iter().copied().collect();
-                        self.emit(warning(format!(
+                        self.emit(warning(&format!(
                             "no step of this build has a cache mount {id:?}, so it is not exported; \
                              there are: {}",
                             listed.join(", ")
@@ -129,7 +129,7 @@ impl Worker<'_> {
                 path: PathBuf::from(format!("(cache mount {id}){}", path.display())),
             });
         }
-        self.emit(warning(format!(
+        self.emit(warning(&format!(
             "the cache mount {id} is not exported: {} is in it: {path}; if that may be seen by whoever \
              has the cache, build with --allow-secret-in-layer {path}",
             what,
@@ -151,7 +151,7 @@ impl Worker<'_> {
             let name = absent.artifact.name();
             let task = self
                 .tasks
-                .begin(format!("importing cache mount {id} from {name}"));
+                .begin(&format!("importing cache mount {id} from {name}"));
             let error = match self.unpack_mount(&absent, data) {
                 Ok(()) => {
                     task.done();
@@ -165,7 +165,7 @@ impl Worker<'_> {
             {
                 return Err(BuildError::Cancelled);
             }
-            self.emit(warning(format!(
+            self.emit(warning(&format!(
                 "the cache mount {id} of the cache {name} is of no use: {why}"
             )));
         }

@@ -20,6 +20,7 @@ use super::{
     elsewhere::warning,
 };
 use crate::{
+    cache::Record,
     error::BuildError,
     execute::{StageResult, Worker, check},
     plan::Base,
@@ -55,7 +56,7 @@ impl Worker<'_> {
                 continue;
             };
             let name = artifact.name();
-            let task = self.tasks.begin(format!("exporting cache to {name}"));
+            let task = self.tasks.begin(&format!("exporting cache to {name}"));
             let sent = self.send_cache(export, &**artifact, result, (cancelled, &task));
             let error = match sent {
                 Ok(()) => {
@@ -77,7 +78,7 @@ impl Worker<'_> {
                     source: Box::new(error),
                 });
             }
-            self.emit(warning(format!(
+            self.emit(warning(&format!(
                 "the cache was not exported to {name}: {why}"
             )));
         }
@@ -91,7 +92,7 @@ impl Worker<'_> {
         result: &StageResult,
         (cancelled, task): (&AtomicBool, &Task<'_>),
     ) -> Result<(), BuildError> {
-        task.note("preparing build cache for export".to_owned());
+        task.note("preparing build cache for export");
         let mut parcel = Parcel {
             document: Document {
                 records: self.records(task),
@@ -128,7 +129,7 @@ impl Worker<'_> {
                 Placed::Before => "is there already",
                 Placed::Now => "done",
             };
-            task.note(format!("writing layer {} {how}", blob.digest));
+            task.note(&format!("writing layer {} {how}", blob.digest));
         };
         let Parcel {
             mut document,
@@ -147,7 +148,7 @@ impl Worker<'_> {
             .offer_blobs(artifact, &blobs, cancelled, &told)?;
         for (digest, error) in &failures {
             let why = chain(error);
-            task.note(format!("layer {digest} is left out: {why}"));
+            task.note(&format!("layer {digest} is left out: {why}"));
         }
         let is_there =
             |blob: &Descriptor| failures.iter().all(|(failed, _)| *failed != blob.digest);
@@ -167,9 +168,9 @@ impl Worker<'_> {
             path: "the document of the cache".into(),
             source: error.into(),
         })?;
-        task.note(format!("writing config {}", Digest::of(&config)));
+        task.note(&format!("writing config {}", Digest::of(&config)));
         let manifest = publish(artifact, MEDIA_TYPE, &config, layers)?;
-        task.note(format!("writing cache manifest {manifest}"));
+        task.note(&format!("writing cache manifest {manifest}"));
         Ok(())
     }
 
@@ -180,23 +181,27 @@ impl Worker<'_> {
         let mut told = 0;
         let mut records = Vec::new();
         for record in self.cache.results() {
-            let tells = |text: &str| self.trust.redactor.text(text) != text;
-            let mut parts = record.parts.iter();
-            if parts.any(|part| tells(&part.name) || tells(&part.value)) {
+            if self.tells(&record) {
                 told += 1;
                 continue;
             }
             let files = self.cache.read_files(record.parts.key());
-            let files = files.filter(|text| text.len() <= room && !tells(text));
+            let files = files.filter(|text| text.len() <= room);
             room -= files.as_ref().map_or(0, String::len);
             records.push(Exported { record, files });
         }
         if told > 0 {
-            task.note(format!(
+            task.note(&format!(
                 "{told} steps are left out: the value of a secret is in what they are known by"
             ));
         }
         records
+    }
+
+    /// True when the value of a secret is in what a step is known by.
+    fn tells(&self, record: &Record) -> bool {
+        let mut parts = record.parts.iter();
+        parts.any(|part| self.trust.is_told_by(&part.name) || self.trust.is_told_by(&part.value))
     }
 
     /// A layer as it goes out: from the store, or from the cache that it was never fetched from. One
@@ -241,7 +246,7 @@ impl Worker<'_> {
             parcel.passed_on.insert(diff_id, passed_on(absent));
             return Ok(Some(diff_id));
         }
-        task.note(format!("archiving cache mount {id}"));
+        task.note(&format!("archiving cache mount {id}"));
         let archived = self.archive_mount(id, form, cancelled)?;
         Ok(archived.map(|(diff_id, outgoing)| {
             parcel.own.insert(diff_id, outgoing);
@@ -258,18 +263,13 @@ impl Worker<'_> {
             .into_iter()
             .filter(|mark| stages.contains(&mark.position().0))
             .collect();
-        let tells = |text: &str| self.trust.redactor.text(text) != text;
         let records = self.cache.results().into_iter().filter(|record| {
             let key = record.parts.key();
             let is_of_image = match record.layer {
                 Some(layer) => result.layers.contains(&layer),
                 None => trail.iter().any(|mark| mark.key == key),
             };
-            is_of_image
-                && !record
-                    .parts
-                    .iter()
-                    .any(|part| tells(&part.name) || tells(&part.value))
+            is_of_image && !self.tells(record)
         });
         Document {
             records: records

@@ -31,6 +31,8 @@ pub(crate) struct Trust<'a> {
     agents: &'a [SshAgent],
     allowed: &'a [PathBuf],
     scanner: Scanner,
+    /// Looks for the same values, and for those of build arguments that are named like secrets.
+    words: Scanner,
     /// Takes secrets, and build arguments that are named like some, out of output.
     pub(crate) redactor: Redactor,
 }
@@ -41,13 +43,21 @@ impl<'a> Trust<'a> {
         let arguments = request.build_args.iter();
         let named_like_secrets = arguments
             .filter(|(name, _)| is_secret(name))
-            .filter_map(|(_, value)| value.as_deref());
+            .filter_map(|(name, value)| Some((name, value.as_deref()?)));
+        let mut words = request.secrets.clone();
+        words.extend(
+            named_like_secrets
+                .clone()
+                .map(|(name, value)| Secret::new(name, value)),
+        );
+        let values = named_like_secrets.map(|(_, value)| value);
         Self {
             secrets: &request.secrets,
             agents: &request.agents,
             allowed: &request.allowed_secrets,
             scanner: Scanner::new(&request.secrets),
-            redactor: Redactor::new(&request.secrets, named_like_secrets),
+            words: Scanner::new(&words),
+            redactor: Redactor::new(&request.secrets, values),
         }
     }
 
@@ -69,6 +79,11 @@ impl<'a> Trust<'a> {
     pub(crate) fn findings(&self, path: &Path) -> Result<Vec<Finding>, BuildError> {
         let root = Root::new(open_directory(path)?, PathBuf::from("/"), Ownership::Kept);
         self.scanner.scan(&root)
+    }
+
+    /// True when the value of a secret is in `text`.
+    pub(crate) fn is_told_by(&self, text: &str) -> bool {
+        self.words.is_in(text.as_bytes())
     }
 
     /// True when the build allows a secret at `path`.

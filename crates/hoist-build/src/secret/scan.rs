@@ -100,6 +100,12 @@ impl Scanner {
         }
     }
 
+    /// True when the value of a secret is in `bytes`.
+    pub(crate) fn is_in(&self, bytes: &[u8]) -> bool {
+        let mut secrets = self.secrets.iter();
+        secrets.any(|(_, finder)| finder.find(bytes).is_some())
+    }
+
     /// Everything that is wrong in `layer`, the directory of a layer; in the order of the paths.
     pub(crate) fn scan(&self, layer: &Root) -> Result<Vec<Finding>, BuildError> {
         let mut findings = Vec::new();

@@ -196,6 +196,39 @@ fn the_layers_of_the_image_are_enough_as_long_as_nothing_changes() {
 }
 
 #[test]
+fn stages_that_lose_the_same_layer_go_on_together() {
+    let one = World::new();
+    let two = one.twin();
+    for world in [&one, &two] {
+        world.file("left", "1").file("right", "1").file(
+            "Dockerfile",
+            "FROM base AS common\nRUN cat /proc/sys/kernel/random/uuid > /common\n\
+             FROM common AS left\nCOPY left /left\nRUN cat /common /left > /out\n\
+             FROM common AS right\nCOPY right /right\nRUN cat /common /right > /out\n\
+             FROM base\nCOPY --from=left /out /left\nCOPY --from=right /out /right\n",
+        );
+    }
+    let cache = one.directory.path().join("cache");
+    let request = BuildRequest {
+        cache_to: vec![export(&cache, CacheMode::Min)],
+        ..one.request()
+    };
+    one.build(&request).built();
+    two.file("left", "2").file("right", "2");
+    let outcome = two.build(&from(&two, &cache));
+    assert_eq!(warnings(&outcome), [""; 0]);
+    let built = outcome.built();
+    let content = |name| {
+        two.files(&built.id, name)
+            .split('"')
+            .nth(1)
+            .map(str::to_owned)
+    };
+    // Both stand on the same step, which ran once.
+    assert_eq!(content("left"), content("right"));
+}
+
+#[test]
 fn cache_mounts_come_along_where_there_are_none() {
     let (_one, two, cache) = exported(CacheMode::Max, CacheMounts::All);
     let three = two.twin();

@@ -44,13 +44,16 @@ fn read(path: &Path) -> Value {
 fn forge(cache: &Path, change: impl FnOnce(&mut Value, &mut Value)) {
     let mut index = read(&cache.join("index.json"));
     let entry = &mut index["manifests"][0];
-    let mut manifest = read(&blob(cache, entry["digest"].as_str().unwrap()));
-    let mut config = read(&blob(cache, manifest["config"]["digest"].as_str().unwrap()));
+    let mut manifest = read(&blob(cache, entry["digest"].as_str().expect("a digest")));
+    let mut config = read(&blob(
+        cache,
+        manifest["config"]["digest"].as_str().expect("a digest"),
+    ));
     change(&mut manifest, &mut config);
     let write = |value: &Value| {
         let bytes = value.to_string().into_bytes();
         let digest = Digest::of(&bytes).to_string();
-        fs::write(blob(cache, &digest), &bytes).unwrap();
+        fs::write(blob(cache, &digest), &bytes).expect("a blob");
         (json!(digest), json!(bytes.len()))
     };
     let (digest, size) = write(&config);
@@ -59,7 +62,7 @@ fn forge(cache: &Path, change: impl FnOnce(&mut Value, &mut Value)) {
     let (digest, size) = write(&manifest);
     entry["digest"] = digest;
     entry["size"] = size;
-    fs::write(cache.join("index.json"), index.to_string()).unwrap();
+    fs::write(cache.join("index.json"), index.to_string()).expect("an index");
 }
 
 /// What a machine builds with the cache, which must be what it builds without one.
@@ -180,7 +183,7 @@ fn lies_about_sizes_and_counts_are_seen() {
         (
             "another type",
             |manifest, _| {
-                manifest["config"]["mediaType"] = json!("application/vnd.buildkit.cacheconfig.v0")
+                manifest["config"]["mediaType"] = json!("application/vnd.buildkit.cacheconfig.v0");
             },
             "which is no cache of hoist",
         ),

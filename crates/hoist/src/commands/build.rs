@@ -16,7 +16,8 @@ use std::{
 };
 
 use hoist_build::{
-    BuildError, BuildRequest, CDI_DIRECTORIES, DescribeImage, Fetch, FetchImage, Trace,
+    BuildError, BuildRequest, CDI_DIRECTORIES, DescribeImage, DescribedImage, Fetch, FetchImage,
+    Trace,
 };
 use hoist_core::{Kind, Reference};
 use hoist_engine::{Engine, EngineError, image::PullRequest};
@@ -129,12 +130,8 @@ fn fetch(
     let engine = Arc::clone(engine);
     let cancelled = Arc::clone(cancelled);
     let platform = flags.platform.clone();
-    let prepare = move |reference: &Reference| -> Result<_, EngineError> {
-        let transfer = Transfer::on(if style == Style::Quiet {
-            Stream::Nowhere
-        } else {
-            Stream::Error
-        });
+    let prepare = move |reference: &Reference, stream| -> Result<_, EngineError> {
+        let transfer = Transfer::on(stream);
         let registry = pull::stoppable_registry(&transfer, &cancelled).map_err(as_engine)?;
         let request = PullRequest {
             reference: reference.clone(),
@@ -143,16 +140,28 @@ fn fetch(
         Ok((registry, request, transfer))
     };
     let prepare = Arc::new(prepare);
-    let prepare_too = Arc::clone(&prepare);
+    let (engine_too, prepare_too) = (Arc::clone(&engine), Arc::clone(&prepare));
     let image: FetchImage = Arc::new(move |reference: &Reference| {
-        let (registry, request, transfer) = prepare(reference)?;
+        let stream = if style == Style::Quiet {
+            Stream::Nowhere
+        } else {
+            Stream::Error
+        };
+        let (registry, request, transfer) = prepare(reference, stream)?;
         engine
             .pull(&registry, &request, &transfer.listener())
             .map(drop)
     });
     let describe: DescribeImage = Arc::new(move |reference: &Reference| {
-        let (registry, request, _) = prepare_too(reference)?;
-        Engine::describe(&registry, &request)
+        let (registry, request, transfer) = prepare_too(reference, Stream::Nowhere)?;
+        let config = Engine::describe(&registry, &request)?;
+        let engine = Arc::clone(&engine_too);
+        let pull = move || {
+            let listener = transfer.listener();
+            engine.pull(&registry, &request, &listener).map(drop)
+        };
+        let pull = Arc::new(pull);
+        Ok(DescribedImage { config, pull })
     });
     Fetch {
         always: flags.pull,

@@ -55,17 +55,19 @@ pub(crate) enum Destination {
     Local(Layout),
 }
 
-/// What a key of a type is for.
+/// The keys that each type of source knows.
 const SOURCE_KEYS: [(&str, &[&str]); 2] = [
     ("registry", &["type", "ref"]),
     ("local", &["type", "src", "tag", "digest"]),
 ];
-const COMMON_KEYS: [&str; 8] = [
+/// The keys that directories and registries know as destinations.
+const COMMON_KEYS: [&str; 9] = [
     "type",
     "mode",
     "mounts",
     "compression",
     "compression-level",
+    "force-compression",
     "ignore-error",
     "oci-mediatypes",
     "image-manifest",
@@ -209,6 +211,8 @@ fn destination(text: &str) -> Result<CacheDestination, String> {
         }
         _ => return Err(fields.unsupported(&["registry", "local", "inline"])),
     };
+    // Layers of this machine always have the compression that is asked for.
+    fields.boolean("force-compression")?;
     for key in ["oci-mediatypes", "image-manifest"] {
         if fields.boolean(key)? == Some(false) {
             return Err(format!(

@@ -130,6 +130,29 @@ impl Live {
         self.last_line(&step, mark, duration, colour)
     }
 
+    /// What stays of work beside the steps.
+    fn task_event(&mut self, event: &BuildEvent) -> String {
+        match event {
+            BuildEvent::TaskStarted { task, text } => {
+                self.tasks.insert(*task, Step::new(text.clone()));
+            }
+            BuildEvent::TaskProgress { task, text } => {
+                if let Some(task) = self.tasks.get_mut(task) {
+                    // The next one takes its place.
+                    task.output = VecDeque::from([text.clone()]);
+                }
+            }
+            BuildEvent::TaskFinished { task, duration } => {
+                return self.finish_task(*task, "", *duration, Colour::Blue);
+            }
+            BuildEvent::TaskFailed { task, duration, .. } => {
+                return self.finish_task(*task, "ERROR ", *duration, Colour::Red);
+            }
+            _ => {}
+        }
+        String::new()
+    }
+
     fn finish_task(
         &mut self,
         task: usize,
@@ -209,23 +232,10 @@ impl Render for Live {
             BuildEvent::StepFailed {
                 index, duration, ..
             } => self.finish(*index, "ERROR ", *duration, Colour::Red),
-            BuildEvent::TaskStarted { task, text } => {
-                self.tasks.insert(*task, Step::new(text.clone()));
-                String::new()
-            }
-            BuildEvent::TaskProgress { task, text } => {
-                if let Some(task) = self.tasks.get_mut(task) {
-                    task.output.clear();
-                    task.output.push_back(text.clone());
-                }
-                return String::new();
-            }
-            BuildEvent::TaskFinished { task, duration } => {
-                self.finish_task(*task, "", *duration, Colour::Blue)
-            }
-            BuildEvent::TaskFailed { task, duration, .. } => {
-                self.finish_task(*task, "ERROR ", *duration, Colour::Red)
-            }
+            BuildEvent::TaskStarted { .. }
+            | BuildEvent::TaskProgress { .. }
+            | BuildEvent::TaskFinished { .. }
+            | BuildEvent::TaskFailed { .. } => self.task_event(event),
             BuildEvent::Warning(warning) => {
                 self.warnings.push(warning.clone());
                 String::new()
