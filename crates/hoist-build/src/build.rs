@@ -24,7 +24,6 @@ use hoist_store::{StoreError, StoredImage};
 use crate::{
     cache::{CONTEXTS, Cache},
     check::Checks,
-    collect::collect_sometimes,
     context::{Contexts, archive, find_dockerfile},
     emulation,
     error::BuildError,
@@ -109,7 +108,6 @@ pub fn build(
     let mut built = export(&worker, request, &result)?;
     built.cached = cached;
     built.warnings = checks.into_warnings();
-    collect_sometimes(engine);
     events(BuildEvent::Finished {
         image: built.id,
         names: request
@@ -286,7 +284,11 @@ fn find_image(
 fn stored(engine: &Engine, name: &str) -> Result<StoredImage, BuildError> {
     let store = engine.store();
     match store.resolve(name) {
-        Ok(id) => Ok(store.image(&id)?),
+        Ok(id) => {
+            let image = store.image(&id)?;
+            store.note_used(&id);
+            Ok(image)
+        }
         Err(StoreError::NoSuchImage(_)) => Err(BuildError::BaseImage {
             reference: name.to_owned(),
             similar: similar_images(engine, name),

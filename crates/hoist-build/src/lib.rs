@@ -43,7 +43,9 @@ mod tree;
 
 pub use build::build;
 pub use cache::{Prune, cached_layers, prune_cache};
-pub use collect::{CacheEntry, CacheKind, CachePolicy, CacheScope, cache_entries, collect_cache};
+pub use collect::{
+    CacheEntry, CacheKind, CachePolicy, CacheScope, cache_entries, collect_cache, collect_daily,
+};
 pub use context::archive::{UnpackedContext, is_archive, unpack_context};
 pub use error::BuildError;
 pub use import::import;

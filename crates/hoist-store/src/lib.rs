@@ -51,6 +51,6 @@ pub use garbage::{Freed, Sweep};
 pub use image::{ImageSummary, StoredImage};
 pub use layer::{Layer, write_live_tree, write_tree};
 pub use overlay::OverlayXattrs;
-pub use remove::Removal;
+pub use remove::{ImageUser, Removal};
 pub use store::{Hold, Store};
 pub use usage::{LayerUsage, Usage};

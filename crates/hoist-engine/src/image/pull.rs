@@ -20,7 +20,7 @@ use hoist_store::{BlobDraft, StoreError};
 
 use super::{
     event::{Events, ImageEvent, LayerState, Listener},
-    parallel,
+    fits_platform, parallel,
 };
 use crate::{error::EngineError, root::Engine};
 
@@ -79,7 +79,8 @@ impl Engine {
         events(&ImageEvent::Pulling(reference.clone()));
         let config = registry.config(reference, &resolved.manifest.config)?;
         let layers = wanted(reference, &resolved.manifest, &config)?;
-        self.fits(request, &config)?;
+        let found = parse(reference, &config)?.platform;
+        fits_platform(&reference.familiar(), &found, request.platform.as_ref())?;
         for layer in &layers {
             tell(events, layer, LayerState::Waiting);
         }
@@ -120,25 +121,6 @@ impl Engine {
             digest,
             is_new: false,
         }))
-    }
-
-    /// Whether the image runs on the platform that was asked for by name.
-    #[expect(clippy::unused_self, reason = "reads as a step of the pull")]
-    fn fits(&self, request: &PullRequest, config: &[u8]) -> Result<(), EngineError> {
-        let Some(wanted) = &request.platform else {
-            return Ok(());
-        };
-        let found = parse(&request.reference, config)?.platform;
-        if found.os == wanted.os && found.architecture == wanted.architecture {
-            return Ok(());
-        }
-        let name = request.reference.familiar();
-        Err(EngineError::Unsupported {
-            message: format!(
-                "image with reference {name} was found but its platform ({found}) does not match the specified platform ({wanted})"
-            ),
-            hint: Some(format!("leave out --platform, or say --platform {found}")),
-        })
     }
 
     /// See to it that the store has a layer.

@@ -22,7 +22,7 @@ use hoist_engine::{Engine, EngineError, image::PullRequest};
 use hoist_sys::signal::{self, Mask, SignalFd};
 
 use self::inputs::Context;
-use super::{check, pull, request};
+use super::{check, gc, pull, request};
 use crate::{
     args::build::BuildFlags,
     cli::Call,
@@ -91,6 +91,7 @@ pub(crate) fn build(
         report::sizes(&engine, &built);
     }
     output::write(&engine, flags, &built, &cancelled)?;
+    gc::daily(&engine);
     if let Some(path) = &flags.iidfile {
         std::fs::write(path, built.id.to_string())
             .map_err(|error| CliError::file("write the image ID to", path, &error))?;

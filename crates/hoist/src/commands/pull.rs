@@ -13,6 +13,7 @@ use hoist_engine::{
 use hoist_registry::Registry;
 use hoist_store::StoreError;
 
+use super::gc;
 use crate::{
     args::registry::{PullFlags, PullPolicy},
     cli::Call,
@@ -76,6 +77,7 @@ pub(crate) fn pull(
         }
         ui::line(&reference.to_string())?;
     }
+    gc::daily(&engine);
     Ok(ExitCode::SUCCESS)
 }
 
