@@ -25,7 +25,6 @@ use crate::{
     cache::{CONTEXTS, Cache, Usage},
     cdi::{self, Edits, Wanted},
     check::Checks,
-    collect::collect_sometimes,
     context::{Context, Contexts, archive, find_dockerfile},
     emulation,
     error::BuildError,
@@ -133,9 +132,6 @@ pub fn build(
     let mut built = export(&worker, request, &result)?;
     built.cached = worker.cached();
     built.warnings = checks.into_warnings();
-    if request.trace == Trace::Full {
-        collect_sometimes(engine);
-    }
     events(BuildEvent::Finished {
         image: built.id,
         names: request
@@ -146,7 +142,6 @@ pub fn build(
         duration: started.elapsed(),
     });
     worker.send_caches(&request.cache_to, &result, cancelled)?;
-    collect_sometimes(engine);
     Ok(built)
 }
 
@@ -428,7 +423,11 @@ fn find_image(
 fn stored(engine: &Engine, name: &str) -> Result<StoredImage, BuildError> {
     let store = engine.store();
     match store.resolve(name) {
-        Ok(id) => Ok(store.image(&id)?),
+        Ok(id) => {
+            let image = store.image(&id)?;
+            store.note_used(&id);
+            Ok(image)
+        }
         Err(StoreError::NoSuchImage(_)) => Err(BuildError::BaseImage {
             reference: name.to_owned(),
             similar: similar_images(engine, name),

@@ -138,30 +138,39 @@ pub fn collect_cache(engine: &Engine, policy: &CachePolicy) -> Result<u64, Build
             freed += cache::remove(&records.join(format!("{}.{extension}", entry.id)))?;
         }
     }
-    let images: Vec<Digest> = engine
-        .store()
-        .images()?
-        .iter()
-        .map(|image| image.id)
-        .collect();
     let kept = cache::cached_layers(engine)?;
-    freed += engine.store().collect_garbage(&images, &kept)?.bytes;
+    freed += engine.collect_garbage(&kept)?.bytes;
     Ok(freed)
 }
 
-/// Apply [`CachePolicy::AUTOMATIC`] when that was not done for a day.
-pub(crate) fn collect_sometimes(engine: &Engine) {
+/// Tidy up when that was not done for a day: images by the policy of the data root
+/// ([`Engine::gc_policy`]), then the cache by [`CachePolicy::AUTOMATIC`]. For commands that add to it,
+/// when their work is done.
+///
+/// # Errors
+/// When the policy cannot be read, and what [`collect_cache`] says. Tomorrow is another day: no
+/// command should fail for it.
+pub fn collect_daily(engine: &Engine) -> Result<(), BuildError> {
     let stamp = engine.settings().root.join(COLLECTED);
     let is_recent = std::fs::metadata(&stamp)
         .and_then(|found| found.modified())
         .is_ok_and(|time| time.elapsed().is_ok_and(|age| age < INTERVAL));
     if is_recent {
-        return;
+        return Ok(());
     }
-    // A cache that cannot be tidied today is tidied tomorrow: no build fails for it.
-    if atomic::write(&stamp, b"", 0o600, Durability::Volatile).is_ok() {
-        let _ = collect_cache(engine, &CachePolicy::AUTOMATIC);
+    let failed = |source| BuildError::Io {
+        action: "write",
+        path: stamp.clone(),
+        source,
+    };
+    if let Some(directory) = stamp.parent() {
+        std::fs::create_dir_all(directory).map_err(failed)?;
     }
+    atomic::write(&stamp, b"", 0o600, Durability::Volatile).map_err(failed)?;
+    let policy = engine.gc_policy()?;
+    engine.collect_images(&policy, &cache::cached_layers(engine)?)?;
+    collect_cache(engine, &CachePolicy::AUTOMATIC)?;
+    Ok(())
 }
 
 /// The entries that go. `entries` are sorted, what was used last first.

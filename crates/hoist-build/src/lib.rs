@@ -52,7 +52,9 @@ mod verify;
 pub use build::build;
 pub use cache::{Prune, cached_layers, prune_cache};
 pub use cdi::CDI_DIRECTORIES;
-pub use collect::{CacheEntry, CacheKind, CachePolicy, CacheScope, cache_entries, collect_cache};
+pub use collect::{
+    CacheEntry, CacheKind, CachePolicy, CacheScope, cache_entries, collect_cache, collect_daily,
+};
 pub use context::archive::{UnpackedContext, is_archive, unpack_context};
 pub use entitlement::Entitlement;
 pub use error::BuildError;

@@ -42,6 +42,20 @@ impl Describe for DurationError {
     }
 }
 
+/// The duration that `text` names in days (`30d`), or in Go's notation.
+///
+/// # Errors
+/// As [`parse`].
+pub fn parse_age(text: &str) -> Result<Duration, DurationError> {
+    let days = text
+        .strip_suffix('d')
+        .and_then(|days| days.parse::<u32>().ok());
+    match days {
+        Some(days) => Ok(Duration::from_hours(u64::from(days) * 24)),
+        None => parse(text),
+    }
+}
+
 /// The duration that `text` names in Go's notation: `1m30s`, `500ms`, `1.5h`, `0`.
 ///
 /// # Errors

@@ -17,6 +17,7 @@ pub use long::parse_mount;
 pub use short::{parse_tmpfs, parse_volume};
 
 use crate::{
+    digest::Digest,
     error::{Describe, Kind},
     name::NameError,
 };
@@ -67,6 +68,20 @@ pub enum MountKind {
         /// Other options, in order: `exec`, `noexec`, `uid=1000`, `nr_inodes=10k`, …
         #[serde(default)]
         options: Vec<String>,
+    },
+    /// The files of an image, read-only.
+    Image {
+        /// The image as the user named it.
+        source: String,
+        /// A directory of the image to mount in place of all: relative, without `.` and `..`.
+        #[serde(default)]
+        subpath: PathBuf,
+        /// Which image that is, once it was looked up.
+        #[serde(default)]
+        image: Option<Digest>,
+        /// Diff ids of its layers, lowest first.
+        #[serde(default)]
+        layers: Vec<Digest>,
     },
 }
 

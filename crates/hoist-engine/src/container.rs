@@ -1,7 +1,9 @@
 //! Containers: one verb, one file.
 
+mod changes;
 mod create;
 mod exec;
+mod export;
 mod find;
 mod inspect;
 mod logs;
@@ -12,6 +14,7 @@ mod stop;
 
 pub use create::Created;
 pub use exec::ExecRequest;
+pub use find::{DamagedContainer, Survey};
 pub use logs::{LogEntry, LogQuery, LogStream};
 pub use remove::RemoveOptions;
 pub use start::AttachRequest;

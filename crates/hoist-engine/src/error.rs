@@ -205,6 +205,11 @@ impl Describe for EngineError {
             Self::File { source, .. } if source.kind() == io::ErrorKind::StorageFull => {
                 vec!["hoist system df shows what takes space, hoist system prune frees what nothing uses".to_owned()]
             }
+            Self::Damaged { .. } => vec![
+                "hoist system check says what else is damaged and whom it touches, and with --repair \
+                 mends what can be mended"
+                    .to_owned(),
+            ],
             Self::NotTagged(name) => vec![format!(
                 "hoist images lists what is here; hoist tag IMAGE {name} gives an image that name"
             )],

@@ -1,76 +1,44 @@
-//! Images as the engine sees them: which containers use them, Docker's document about one, and the
+//! Images as the engine sees them: who uses them, Docker's document about one, what is in them, and the
 //! ways between the store and registries or archives.
 
 mod archive;
+mod diff;
 mod event;
+mod gc;
 mod layer;
+mod layers;
 mod load;
 mod manifest_list;
+mod mount;
 pub(crate) mod parallel;
 mod pull;
 mod push;
 mod save;
+mod uses;
+mod waste;
 
+pub use diff::{Aspect, Difference, FieldChange, FileChange, Times};
 pub use event::{ImageEvent, LayerState, Listener};
+pub use gc::{GcPolicy, GcReport};
+pub use layers::{ChangeKind, LayerReport, LayersReport, PathChange};
 pub use load::Loaded;
 pub use manifest_list::{ListEntry, ListedPlatform, ManifestList, PushedList};
+pub use mount::ImageMount;
 pub use pull::{PullRequest, Pulled};
 pub use push::{PushRequest, Pushed};
+pub(crate) use uses::Uses;
+pub use waste::{Hidden, hidden};
 
 pub(crate) use layer::Wanted;
 pub(crate) use push::{descriptor, manifest};
 pub(crate) use save::{MEDIA_TYPE_INDEX, TAG};
 
-use std::collections::BTreeMap;
-
-use hoist_core::Digest;
-use hoist_store::Removal;
+use hoist_core::Platform;
 use serde_json::{Value, json};
 
-use crate::{error::EngineError, root::Engine, status::State};
+use crate::{error::EngineError, root::Engine};
 
 impl Engine {
-    /// Remove a name of an image, and the image with its last name. `kept_layers` stay: the build
-    /// cache holds them.
-    ///
-    /// # Errors
-    /// When there is no such image, or a container uses it (a stopped one unless `force`).
-    pub fn remove_image(
-        &self,
-        text: &str,
-        force: bool,
-        kept_layers: &[Digest],
-    ) -> Result<Vec<Removal>, EngineError> {
-        let users = self.image_users()?;
-        let in_use = |id: &Digest| {
-            if kept_layers.contains(id) {
-                return Some("the build cache".to_owned());
-            }
-            let (name, running) = users.get(id)?;
-            match (running, force) {
-                (true, _) => Some(format!("running container {name}")),
-                (false, false) => Some(format!("stopped container {name}")),
-                (false, true) => None,
-            }
-        };
-        Ok(self.store().remove_image(text, force, &in_use)?)
-    }
-
-    /// For each image that containers use: the name of one, and whether one runs.
-    pub(crate) fn image_users(&self) -> Result<BTreeMap<Digest, (String, bool)>, EngineError> {
-        let mut users: BTreeMap<Digest, (String, bool)> = BTreeMap::new();
-        for container in self.containers()? {
-            let running = container.status.state == State::Running;
-            let user = users
-                .entry(container.record.image)
-                .or_insert_with(|| (container.record.name.clone(), running));
-            if running && !user.1 {
-                *user = (container.record.name, true);
-            }
-        }
-        Ok(users)
-    }
-
     /// Docker's document about an image, one element of `docker image inspect`'s list.
     ///
     /// # Errors
@@ -107,4 +75,27 @@ impl Engine {
             "Metadata": { "LastTagTime": "0001-01-01T00:00:00Z" },
         }))
     }
+}
+
+/// Whether an image is of the platform that was asked for, if one was.
+///
+/// # Errors
+/// [`EngineError::Unsupported`] in Docker's words when it is of another one.
+pub fn fits_platform(
+    name: &str,
+    found: &Platform,
+    wanted: Option<&Platform>,
+) -> Result<(), EngineError> {
+    let Some(wanted) = wanted else {
+        return Ok(());
+    };
+    if found.os == wanted.os && found.architecture == wanted.architecture {
+        return Ok(());
+    }
+    Err(EngineError::Unsupported {
+        message: format!(
+            "image with reference {name} was found but its platform ({found}) does not match the specified platform ({wanted})"
+        ),
+        hint: Some(format!("leave out --platform, or say --platform {found}")),
+    })
 }

@@ -118,6 +118,12 @@ impl Engine {
                 options.extend(request.read_only.then(|| "ro".to_owned()));
                 ("tmpfs", PathBuf::from("tmpfs"), options)
             }
+            MountKind::Image {
+                layers, subpath, ..
+            } => {
+                let options = self.image_mount_options(layers, subpath)?;
+                ("overlay", PathBuf::from("overlay"), options)
+            }
         };
         Ok(Mount {
             destination,

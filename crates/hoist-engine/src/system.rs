@@ -4,12 +4,15 @@ use std::{fs, io::Read, time::SystemTime};
 
 use crate::error::EngineError;
 
+mod check;
 mod info;
 mod prune;
 mod usage;
 
 pub(crate) use prune::ids_in;
-pub use prune::{Prunable, PruneRequest, Pruned};
+pub use prune::{
+    Planned, PlannedKind, Prunable, PruneFilter, PrunePlan, PruneRequest, Pruned, Verdict,
+};
 pub use usage::{DiskUsage, Usage};
 
 /// The time now. All of the engine's looks at the clock go through here.

@@ -17,7 +17,7 @@ use rustix::{
     io::Errno,
 };
 
-use crate::{error::EngineError, root::Engine};
+use crate::{error::EngineError, record::Record, root::Engine};
 
 impl Engine {
     /// The layers (lowest first) as one read-only tree: a descriptor of its root.
@@ -29,6 +29,24 @@ impl Engine {
         match lower.as_slice() {
             [] => self.empty_view(),
             // Overlay wants two layers; a single one is its own view.
+            [only] => open_directory(only),
+            _ => Ok(hoist_runtime::overlay_view(
+                &lower,
+                None,
+                self.settings().rootless,
+            )?),
+        }
+    }
+
+    /// What a container sees, without what is mounted in it, as one read-only tree: a descriptor of
+    /// its root. The container may run.
+    ///
+    /// # Errors
+    /// When a layer is missing or the kernel refuses the overlay.
+    pub(crate) fn container_view(&self, record: &Record) -> Result<OwnedFd, EngineError> {
+        let mut lower = self.lower_directories(&record.layers)?;
+        lower.insert(0, self.container_dir(&record.id).join("upper"));
+        match lower.as_slice() {
             [only] => open_directory(only),
             _ => Ok(hoist_runtime::overlay_view(
                 &lower,
@@ -86,7 +104,14 @@ impl Engine {
     }
 }
 
-fn open_directory(path: &Path) -> Result<OwnedFd, EngineError> {
+/// The root of a view, opened to be listed: a view itself is only a place to look up from.
+pub(crate) fn listable(view: &OwnedFd) -> Result<OwnedFd, EngineError> {
+    let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
+    openat(view, ".", flags, Mode::empty())
+        .map_err(|error| EngineError::system("opening a view of layers")(error))
+}
+
+pub(crate) fn open_directory(path: &Path) -> Result<OwnedFd, EngineError> {
     let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
     openat(CWD, path, flags, Mode::empty())
         .map_err(|error: Errno| EngineError::file("open", path)(error.into()))

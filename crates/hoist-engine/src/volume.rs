@@ -74,8 +74,8 @@ impl Engine {
         Ok(volumes)
     }
 
-    /// Give every volume of a new container its name, and look whether bind sources are there.
-    /// Makes nothing.
+    /// Give every volume of a new container its name, look whether bind sources are there, and which
+    /// images are meant. Makes nothing.
     pub(crate) fn name_volumes(&self, record: &mut Record) -> Result<(), EngineError> {
         for mount in &mut record.mounts {
             match &mut mount.request.kind {
@@ -87,6 +87,17 @@ impl Engine {
                 MountKind::Volume {
                     name: name @ None, ..
                 } => *name = Some(hex(&random_bytes::<32>()?)),
+                MountKind::Image {
+                    source,
+                    subpath,
+                    image,
+                    layers,
+                } => {
+                    let id = self.store().resolve(source)?;
+                    *layers = self.store().image(&id)?.image.rootfs.diff_ids;
+                    *image = Some(id);
+                    self.image_directories(layers, subpath)?;
+                }
                 _ => {}
             }
         }
@@ -106,7 +117,7 @@ impl Engine {
                 MountKind::Volume { name, .. } => {
                     self.make_volume(name.as_deref().unwrap_or_default(), mount.anonymous)?;
                 }
-                MountKind::Tmpfs { .. } => {}
+                MountKind::Tmpfs { .. } | MountKind::Image { .. } => {}
             }
         }
         Ok(())

@@ -43,5 +43,5 @@ pub use container::{Container, ExitStatus};
 pub use error::RuntimeError;
 pub use exec::{Target, exec};
 pub use launch::{Created, Launch, Stdio, create};
-pub use overlay::overlay_view;
+pub use overlay::{overlay_mount, overlay_view};
 pub use rootfs::Rootfs;

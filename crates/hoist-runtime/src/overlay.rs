@@ -50,11 +50,7 @@ impl Overlay<'_> {
 
     /// Mounts it without touching any mount table.
     fn mount_detached(&self) -> Result<OwnedFd, Errno> {
-        let with_each = self.mount_with(|overlay| {
-            self.lower
-                .iter()
-                .try_for_each(|layer| fsconfig_set_string(overlay, "lowerdir+", layer))
-        });
+        let with_each = self.mount_with(|overlay| self.set_lower(overlay));
         match with_each {
             Err(Errno::INVAL) => self.mount_with(|overlay| {
                 let mut joined = Vec::new();
@@ -63,6 +59,12 @@ impl Overlay<'_> {
             }),
             result => result,
         }
+    }
+
+    fn set_lower(&self, overlay: &OwnedFd) -> Result<(), Errno> {
+        self.lower
+            .iter()
+            .try_for_each(|layer| fsconfig_set_string(overlay, "lowerdir+", layer))
     }
 
     fn mount_with(
@@ -197,6 +199,26 @@ pub fn overlay_view(
     overlay
         .mount_detached()
         .map_err(call("mounting an overlay"))
+}
+
+/// Mounts an overlay of `lower` (topmost first, two at least), read-only, that is attached nowhere yet;
+/// `source` is what the kernel's table of mounts will call it.
+///
+/// # Errors
+///
+/// [`RuntimeError::Call`] when the kernel refuses the overlay.
+pub fn overlay_mount(lower: &[PathBuf], source: &str) -> Result<OwnedFd, RuntimeError> {
+    let overlay = Overlay {
+        lower,
+        upper: None,
+        volatile: false,
+        userxattr: false,
+    };
+    let mounted = overlay.mount_with(|context| {
+        fsconfig_set_string(context, "source", source)?;
+        overlay.set_lower(context)
+    });
+    mounted.map_err(call("mounting an overlay"))
 }
 
 #[cfg(test)]

@@ -261,6 +261,9 @@ impl Describe for StoreError {
                  65536 subordinate ids in /etc/subuid and /etc/subgid"
             }
             Self::Unfinished { .. } => "Build, import or pull the image again",
+            Self::NoSuchLayer(_) => {
+                "hoist system check names the images that need it; pull or build them again"
+            }
             Self::Ambiguous { .. } => "Give more digits of the id, or a name",
             Self::InUse { force, reason, .. } => match force {
                 Force::Needed if reason.contains("repositories") => {

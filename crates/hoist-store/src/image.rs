@@ -1,10 +1,11 @@
 //! Images: configurations by their digest, with a record that spares the start path every look at
 //! the layers.
 
-use std::{cmp::Reverse, collections::BTreeMap, io};
+use std::{cmp::Reverse, collections::BTreeMap, io, time::SystemTime};
 
 use hoist_core::{Digest, Reference, image::Image};
 use hoist_sys::atomic::{self, Durability};
+use rustix::fs::{AtFlags, CWD, Timespec, Timestamps, UTIME_NOW, utimensat};
 use serde::{Deserialize, Serialize};
 
 use crate::{
@@ -41,6 +42,8 @@ pub struct ImageSummary {
     pub size: u64,
     /// The labels of the configuration.
     pub labels: BTreeMap<String, String>,
+    /// When it was put here, or last used ([`Store::note_used`]).
+    pub last_used: SystemTime,
 }
 
 /// `images/<hex>.json`.
@@ -233,8 +236,12 @@ impl Store {
         }
         let mut images = Vec::new();
         for (id, record) in self.image_records()? {
+            let record_file = std::fs::metadata(self.layout().image(&id));
             images.push(ImageSummary {
                 id,
+                last_used: record_file
+                    .and_then(|file| file.modified())
+                    .unwrap_or(SystemTime::UNIX_EPOCH),
                 references: names.remove(&id).unwrap_or_default(),
                 size: record.size(),
                 created: record.created,
@@ -247,6 +254,20 @@ impl Store {
             (Reverse(at), image.id)
         });
         Ok(images)
+    }
+
+    /// Note that an image is used now: the time of its record says when it was last. On a file system
+    /// that takes no such note it grows old.
+    pub fn note_used(&self, id: &Digest) {
+        let now = Timespec {
+            tv_sec: 0,
+            tv_nsec: UTIME_NOW,
+        };
+        let times = Timestamps {
+            last_access: now,
+            last_modification: now,
+        };
+        let _ = utimensat(CWD, self.layout().image(id), &times, AtFlags::empty());
     }
 
     pub(crate) fn image_ids(&self) -> Result<Vec<Digest>> {

@@ -92,7 +92,11 @@ pub(crate) fn write_as(
     let mut written = tar.root(root.as_fd());
     if written.is_ok() {
         written = walk(root, base, &mut |entry| match tar.entry(entry) {
-            Err(error) if manner.motion == Motion::Live && error.is_absent() => Ok(()),
+            Err(error) if manner.motion == Motion::Live && error.is_absent() => {
+                // Its other names are no links to it: it never came.
+                tar.links.retain(|_, first| first != entry.path);
+                Ok(())
+            }
             result => result,
         });
     }

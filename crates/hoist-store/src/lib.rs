@@ -56,7 +56,7 @@ pub use garbage::{Freed, Sweep};
 pub use image::{ImageSummary, StoredImage};
 pub use layer::{Layer, write_live_tree, write_tree};
 pub use overlay::OverlayXattrs;
-pub use remove::Removal;
+pub use remove::{ImageUser, Removal};
 pub use repository::{
     Manifest, NewManifest, Repository, RepositoryName, Served, UPLOAD_AGE, Upload, UploadId,
     UploadState,

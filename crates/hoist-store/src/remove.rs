@@ -26,16 +26,25 @@ pub enum Removal {
     DeletedLayer(Digest),
 }
 
+/// Somebody who uses an image.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ImageUser {
+    /// In words: `running container web`.
+    pub words: String,
+    /// It cannot do without, so that force does not help.
+    pub is_busy: bool,
+}
+
 impl Store {
     /// Remove the name or the image that `text` means, with the layers that nothing else has.
     ///
     /// A name of an image that has others is only taken away. With its last name the image goes.
     /// An id removes the image with its name; where it has several names, only with `force`.
     ///
-    /// `in_use` is asked for the image: what it returns names the user, such as
-    /// `running container 4e5d2f1a9b0c` or `stopped container …`. An image in use keeps its
-    /// content in any case; with `force` it loses its names. It is also asked for each layer that
-    /// would go: any answer keeps the layer, for instance in the build cache.
+    /// `in_use` is asked for the image, while nobody can begin to use it. An image in use keeps its
+    /// content in any case; with `force` it loses its names, unless its user is busy. It is also
+    /// asked for each layer that would go: any answer keeps the layer, for instance in the build
+    /// cache.
     ///
     /// # Errors
     /// [`StoreError::InUse`] in Docker's words; as [`resolve`](Self::resolve).
@@ -43,7 +52,7 @@ impl Store {
         &self,
         text: &str,
         force: bool,
-        in_use: &dyn Fn(&Digest) -> Option<String>,
+        in_use: &dyn Fn(&Digest) -> Option<ImageUser>,
     ) -> Result<Vec<Removal>> {
         // Before the lock: a session cannot be begun while nobody may add anything.
         let session = self.session()?;
@@ -52,7 +61,7 @@ impl Store {
         let id = meaning.id();
         let names = self.references(&id)?;
         let user = in_use(&id);
-        let (untag, delete) = decide(&meaning, names, user.as_deref(), force)?;
+        let (untag, delete) = decide(&meaning, names, user.as_ref(), force)?;
         let mut removals = Vec::new();
         for reference in untag {
             self.remove_name(&reference)?;
@@ -142,7 +151,7 @@ pub(crate) fn remove_file(path: &std::path::Path) -> Result<()> {
 fn decide(
     meaning: &Meaning,
     names: Vec<Reference>,
-    user: Option<&str>,
+    user: Option<&ImageUser>,
     force: bool,
 ) -> Result<(Vec<Reference>, bool)> {
     let id = meaning.id();
@@ -162,7 +171,7 @@ fn decide(
                 force: Force::Needed,
                 reason: format!(
                     "{} is using its referenced image {}",
-                    container(user),
+                    user.words,
                     id.short()
                 ),
             }),
@@ -181,14 +190,13 @@ fn decide(
         .windows(2)
         .all(|two| same_repository(&two[0], &two[1]));
     if let Some(user) = user {
-        let running = user.starts_with("running");
         // What a container needs is never taken from it: force takes the names only.
-        if running || names.is_empty() {
-            let reason = format!("image is being used by {}", container(user));
+        if user.is_busy || names.is_empty() {
+            let reason = format!("image is being used by {}", user.words);
             return refused(Force::Useless, reason);
         }
         if !force {
-            let reason = format!("image is being used by {}", container(user));
+            let reason = format!("image is being used by {}", user.words);
             return refused(Force::Needed, reason);
         }
     }
@@ -201,13 +209,4 @@ fn decide(
 
 fn same_repository(one: &Reference, other: &Reference) -> bool {
     (one.domain(), one.path()) == (other.domain(), other.path())
-}
-
-/// A user in Docker's words, also where only its id was given.
-fn container(user: &str) -> String {
-    if user.contains(' ') {
-        user.to_owned()
-    } else {
-        format!("container {user}")
-    }
 }

@@ -3,11 +3,18 @@
 mod support;
 
 use hoist_core::{Describe, Digest, Kind};
-use hoist_store::{Freed, Removal, Store};
+use hoist_store::{Freed, ImageUser, Removal, Store};
 use support::{Fixture, image, reference};
 
-fn nobody(_: &Digest) -> Option<String> {
+fn nobody(_: &Digest) -> Option<ImageUser> {
     None
+}
+
+fn user(words: &str) -> ImageUser {
+    ImageUser {
+        words: words.to_owned(),
+        is_busy: words.starts_with("running"),
+    }
 }
 
 fn shown(removals: &[Removal]) -> Vec<String> {
@@ -265,16 +272,15 @@ fn an_image_in_use_keeps_its_content() {
     drop(maker);
     let store = &fixture.store;
     let short = id.short();
-    let used = |who: &'static str| move |asked: &Digest| (*asked == id).then(|| who.to_owned());
+    let used = |who: &'static str| move |asked: &Digest| (*asked == id).then(|| user(who));
     let stopped = used("stopped container 4e5d2f1a9b0c");
     let running = used("running container 4e5d2f1a9b0c");
-    let bare = used("4e5d2f1a9b0c");
-    let message = |text: &str, force, user: &dyn Fn(&Digest) -> Option<String>| {
+    let message = |text: &str, force, user: &dyn Fn(&Digest) -> Option<ImageUser>| {
         let error = store.remove_image(text, force, user).unwrap_err();
         assert_eq!(error.kind(), Kind::Conflict);
         error.to_string().replace(&short, "ID")
     };
-    insta::assert_snapshot!(message("app", false, &bare), @r#"conflict: unable to remove repository reference "app:latest" (must be forced) - container 4e5d2f1a9b0c is using its referenced image ID"#);
+    insta::assert_snapshot!(message("app", false, &stopped), @r#"conflict: unable to remove repository reference "app:latest" (must be forced) - stopped container 4e5d2f1a9b0c is using its referenced image ID"#);
     insta::assert_snapshot!(message(&short, false, &stopped), @"conflict: unable to delete ID (must be forced) - image is being used by stopped container 4e5d2f1a9b0c");
     insta::assert_snapshot!(message(&short, true, &running), @"conflict: unable to delete ID (cannot be forced) - image is being used by running container 4e5d2f1a9b0c");
     let removals = store.remove_image("app", true, &running).unwrap();
@@ -282,7 +288,7 @@ fn an_image_in_use_keeps_its_content() {
     insta::assert_snapshot!(message(&short, true, &stopped), @"conflict: unable to delete ID (cannot be forced) - image is being used by stopped container 4e5d2f1a9b0c");
     store.image(&id).unwrap();
     // The build cache may want the layers though nobody wants the image.
-    let cache = |asked: &Digest| (*asked == layer.diff_id).then(|| "build cache".to_owned());
+    let cache = |asked: &Digest| (*asked == layer.diff_id).then(|| user("build cache"));
     let removals = store.remove_image(&short, false, &cache).unwrap();
     assert_eq!(shown(&removals), ["Deleted"]);
     assert!(store.has_layer(&layer.diff_id).unwrap());
@@ -374,7 +380,7 @@ fn a_hold_keeps_a_removal_waiting() {
         let remover = scope.spawn(|| {
             let in_use = |_: &Digest| {
                 let recorded = recorded.load(std::sync::atomic::Ordering::SeqCst);
-                recorded.then(|| "running container 1".to_owned())
+                recorded.then(|| user("running container 1"))
             };
             fixture.reopened().remove_image(&id.short(), false, &in_use)
         });

@@ -68,6 +68,8 @@ pub fn verify(
         no_cache: true,
         // The bases are those of the first build, whatever their names mean by now.
         fetch: None,
+        cache_from: Vec::new(),
+        cache_to: Vec::new(),
         trace: Trace::None,
         ..request.clone()
     };

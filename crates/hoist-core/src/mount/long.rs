@@ -1,6 +1,6 @@
 //! The long form: `--mount`.
 
-use std::path::Path;
+use std::path::{Component, Path, PathBuf};
 
 use super::{
     MountError, MountKind, MountRequest, Propagation, Recursion, csv, host_path, parse_target,
@@ -15,7 +15,7 @@ use crate::{name, units};
 ///
 /// # Errors
 /// [`MountError`] in Docker's words; [`MountError::Unsupported`] for what Docker has beyond local
-/// volumes (`type=image`, other drivers and their options).
+/// volumes (other drivers and their options).
 pub fn parse_mount(text: &str, cwd: &Path) -> Result<MountRequest, MountError> {
     let mut fields = Fields::default();
     for field in csv::fields(text)? {
@@ -36,6 +36,7 @@ struct Fields {
     nocopy: bool,
     tmpfs_size: Option<u64>,
     tmpfs_mode: Option<u32>,
+    image_subpath: String,
     /// A `volume-*`, `bind-*`, `tmpfs-*` option was there.
     prefixes: Vec<&'static str>,
 }
@@ -57,7 +58,7 @@ impl Fields {
             key: key.to_owned(),
             value: value.to_owned(),
         };
-        for prefix in ["volume", "bind", "tmpfs"] {
+        for prefix in ["volume", "bind", "tmpfs", "image"] {
             if key.starts_with(prefix) && !self.prefixes.contains(&prefix) {
                 self.prefixes.push(prefix);
             }
@@ -89,6 +90,7 @@ impl Fields {
                 self.tmpfs_size = Some(units::parse_bytes(value).map_err(|_| refused())?);
             }
             "tmpfs-mode" => self.tmpfs_mode = Some(octal_mode(value).ok_or_else(refused)?),
+            "image-subpath" => value.clone_into(&mut self.image_subpath),
             _ => {
                 return Err(MountError::Key {
                     key: key.to_owned(),
@@ -124,15 +126,16 @@ impl Fields {
                 options: Vec::new(),
             },
             "tmpfs" => return Err(config("field Source must not be specified".to_owned())),
-            "image" | "npipe" | "cluster" => {
+            "image" => self.image(&config)?,
+            "npipe" | "cluster" => {
                 return Err(MountError::Unsupported(format!("type={kind}")));
             }
             _ => return Err(config("mount type unknown".to_owned())),
         };
         Ok(MountRequest {
-            kind,
             target,
-            read_only: self.read_only,
+            read_only: self.read_only || matches!(kind, MountKind::Image { .. }),
+            kind,
             propagation: self.propagation.unwrap_or_default(),
         })
     }
@@ -169,6 +172,31 @@ impl Fields {
             source,
             create_missing: false,
             recursion,
+        })
+    }
+
+    fn image(&self, config: &impl Fn(String) -> MountError) -> Result<MountKind, MountError> {
+        if self.source.is_empty() {
+            return Err(config("field Source must not be empty".to_owned()));
+        }
+        let mut subpath = PathBuf::new();
+        for component in Path::new(&self.image_subpath).components() {
+            match component {
+                Component::Normal(name) => subpath.push(name),
+                Component::CurDir => {}
+                _ => {
+                    return Err(config(format!(
+                        "subpath must be a relative path within the image: {}",
+                        self.image_subpath
+                    )));
+                }
+            }
+        }
+        Ok(MountKind::Image {
+            source: self.source.clone(),
+            subpath,
+            image: None,
+            layers: Vec::new(),
         })
     }
 

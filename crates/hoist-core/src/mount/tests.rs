@@ -46,6 +46,9 @@ fn shown(request: &MountRequest) -> String {
             "tmpfs {size:?} {:?} {options:?}",
             mode.map(|mode| format!("{mode:o}"))
         ),
+        MountKind::Image {
+            source, subpath, ..
+        } => format!("image {source} /{}", subpath.display()),
     };
     let access = if request.read_only { " ro" } else { "" };
     let propagation = match request.propagation {
@@ -345,8 +348,16 @@ fn mounts_refuse_values_that_do_not_fit_in_dockers_words() {
         ),
         ("target=/b\nx", "the value has more than one line"),
         (
-            "type=image,source=x,target=/b",
-            "unsupported mount option: type=image",
+            "type=image,target=/b",
+            "invalid mount config for type \"image\": field Source must not be empty",
+        ),
+        (
+            "type=image,source=x,target=/b,image-subpath=a/../b",
+            "invalid mount config for type \"image\": subpath must be a relative path within the image: a/../b",
+        ),
+        (
+            "type=bind,source=/x,target=/b,image-subpath=a",
+            "cannot mix 'image-*' options with mount type 'bind'",
         ),
         (
             "source=x1,target=/b,volume-driver=nfs",

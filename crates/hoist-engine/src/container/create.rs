@@ -49,6 +49,8 @@ impl Engine {
     /// When the image is unknown, the name is taken, or the request makes no sense. Nothing is left
     /// behind then.
     pub fn create(&self, request: &CreateRequest) -> Result<Created, EngineError> {
+        // Whoever removes images waits until the record says that this one is used.
+        let hold = self.store().hold()?;
         let image = self.store().image(&self.store().resolve(&request.image)?)?;
         let warnings = self.check(request)?;
         let id = ContainerId::from_random(random_bytes()?);
@@ -61,7 +63,8 @@ impl Engine {
             .write_record(&record, &directory)
             .and_then(|()| self.claim_name(&mut record, request))
             .and_then(|()| self.make_mount_sources(&record));
-        drop(creating);
+        drop((creating, hold));
+        self.store().note_used(&image.id);
         if let Err(error) = made {
             self.discard(&record);
             return Err(error);

@@ -12,6 +12,24 @@ use crate::{
     status::State,
 };
 
+/// Everything that looks like a container.
+#[derive(Debug, Default)]
+pub struct Survey {
+    /// Those that can be read, the newest first.
+    pub containers: Vec<Container>,
+    /// Those that cannot.
+    pub damaged: Vec<DamagedContainer>,
+}
+
+/// A container whose record or status cannot be read.
+#[derive(Debug)]
+pub struct DamagedContainer {
+    /// Its id.
+    pub id: ContainerId,
+    /// Why.
+    pub error: EngineError,
+}
+
 impl Engine {
     /// The container that `text` names: its whole id, its name, or the start of its id.
     ///
@@ -40,14 +58,32 @@ impl Engine {
     /// All containers, the newest first.
     ///
     /// # Errors
-    /// When the root cannot be read, or a record is damaged.
+    /// When the root cannot be read, or a record is damaged: whoever removes something must not pass
+    /// over a container that may need it. [`survey`](Self::survey) does.
     pub fn containers(&self) -> Result<Vec<Container>, EngineError> {
-        let mut containers = Vec::new();
-        for id in self.container_ids()? {
-            containers.extend(self.container(&id)?);
+        let mut survey = self.survey()?;
+        match survey.damaged.pop() {
+            Some(damaged) => Err(damaged.error),
+            None => Ok(survey.containers),
         }
-        containers.sort_by_key(|container| std::cmp::Reverse(container.record.created));
-        Ok(containers)
+    }
+
+    /// All containers whose records can be read, the newest first, and the others with the reason.
+    ///
+    /// # Errors
+    /// When the root cannot be read.
+    pub fn survey(&self) -> Result<Survey, EngineError> {
+        let mut survey = Survey::default();
+        for id in self.container_ids()? {
+            match self.container(&id) {
+                Ok(container) => survey.containers.extend(container),
+                Err(error) => survey.damaged.push(DamagedContainer { id, error }),
+            }
+        }
+        survey
+            .containers
+            .sort_by_key(|container| std::cmp::Reverse(container.record.created));
+        Ok(survey)
     }
 
     /// Ids of all directories of containers.

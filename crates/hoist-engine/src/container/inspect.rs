@@ -61,6 +61,10 @@ impl Engine {
                     "Destination": request.target, "Driver": "local", "Mode": "", "RW": writable, "Propagation": "",
                 })
             }
+            MountKind::Image { source, image, .. } => json!({
+                "Type": "image", "Name": source, "Source": image, "Destination": request.target,
+                "Mode": "", "RW": false, "Propagation": "",
+            }),
             MountKind::Tmpfs { .. } => json!({
                 "Type": "tmpfs", "Source": "", "Destination": request.target, "Mode": "",
                 "RW": writable, "Propagation": "",
@@ -158,7 +162,9 @@ fn bind(mount: &MountPoint) -> Option<String> {
     let source = match &request.kind {
         MountKind::Bind { source, .. } => source.display().to_string(),
         MountKind::Volume { name, .. } if !mount.anonymous => name.clone().unwrap_or_default(),
-        MountKind::Volume { .. } | MountKind::Tmpfs { .. } => return None,
+        MountKind::Volume { .. } | MountKind::Tmpfs { .. } | MountKind::Image { .. } => {
+            return None;
+        }
     };
     let mode = if request.read_only { ":ro" } else { "" };
     Some(format!("{source}:{}{mode}", request.target.display()))

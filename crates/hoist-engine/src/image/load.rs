@@ -53,8 +53,8 @@ struct Layer {
 }
 
 impl Engine {
-    /// Bring the images of an archive into the store, those for this machine's platform where there
-    /// are several. The archive may be hostile.
+    /// Bring the images of an archive into the store, those for `platform`, or else for this machine's
+    /// one, where there are several. The archive may be hostile.
     ///
     /// # Errors
     /// [`EngineError::Invalid`] for what is no archive of images; [`EngineError::Store`] for a layer
@@ -62,6 +62,7 @@ impl Engine {
     pub fn load(
         &self,
         input: std::fs::File,
+        platform: Option<&Platform>,
         events: &Listener,
     ) -> Result<Vec<Loaded>, EngineError> {
         let archive = Archive::open(self, input)?;
@@ -69,7 +70,7 @@ impl Engine {
             docker_images(&archive)?
         } else if archive.has("index.json") {
             let index: Index = archive.document("index.json")?;
-            oci_images(&archive, &index, 0)?
+            oci_images(&archive, &index, platform, 0)?
         } else {
             return Err(EngineError::Invalid {
                 message: "the archive has neither a manifest.json nor an index.json: it is no archive of images".to_owned(),
@@ -79,6 +80,7 @@ impl Engine {
                 ),
             });
         };
+        let found = of_platform(found, platform)?;
         let loaded = found
             .into_iter()
             .map(|found| self.load_image(&archive, found, events));
@@ -151,6 +153,29 @@ impl Engine {
     }
 }
 
+/// Those of a platform; it is an error when there is none.
+fn of_platform(found: Vec<Found>, platform: Option<&Platform>) -> Result<Vec<Found>, EngineError> {
+    let Some(wanted) = platform else {
+        return Ok(found);
+    };
+    let mut fitting = Vec::new();
+    for found in found {
+        let image: Image = serde_json::from_slice(&found.config)
+            .map_err(|error| malformed(&format!("the configuration of an image: {error}")))?;
+        let of = image.platform;
+        if of.os == wanted.os && of.architecture == wanted.architecture {
+            fitting.push(found);
+        }
+    }
+    if fitting.is_empty() {
+        return Err(EngineError::Unsupported {
+            message: format!("the archive has no image of the platform {wanted}"),
+            hint: Some("leave out --platform to load what it has".to_owned()),
+        });
+    }
+    Ok(fitting)
+}
+
 fn docker_images(archive: &Archive) -> Result<Vec<Found>, EngineError> {
     let entries: Vec<Entry> = archive.document("manifest.json")?;
     let mut found = Vec::new();
@@ -181,7 +206,12 @@ fn blob(archive: &Archive, digest: &Digest) -> Result<Vec<u8>, EngineError> {
     Err(malformed(&format!("blob {digest} has the digest {actual}")))
 }
 
-fn oci_images(archive: &Archive, index: &Index, depth: usize) -> Result<Vec<Found>, EngineError> {
+fn oci_images(
+    archive: &Archive,
+    index: &Index,
+    platform: Option<&Platform>,
+    depth: usize,
+) -> Result<Vec<Found>, EngineError> {
     if depth > MAX_DEPTH {
         return Err(malformed("too many indexes within each other"));
     }
@@ -193,10 +223,10 @@ fn oci_images(archive: &Archive, index: &Index, depth: usize) -> Result<Vec<Foun
             let index: Index = serde_json::from_slice(&bytes)
                 .map_err(|error| malformed(&format!("index {}: {error}", entry.digest)))?;
             let chosen = Index {
-                manifests: for_this_machine(&index.manifests),
+                manifests: for_platform(&index.manifests, platform),
                 ..index
             };
-            oci_images(archive, &chosen, depth + 1)?
+            oci_images(archive, &chosen, platform, depth + 1)?
         } else {
             vec![oci_image(archive, &entry.digest, bytes)?]
         };
@@ -230,15 +260,18 @@ fn oci_image(archive: &Archive, digest: &Digest, bytes: Vec<u8>) -> Result<Found
     })
 }
 
-/// The entry of an index that fits this machine; the first one when none does.
-fn for_this_machine(entries: &[Descriptor]) -> Vec<Descriptor> {
+/// The entry of an index that fits the platform; where none was asked for, this machine's, or the
+/// first one.
+fn for_platform(entries: &[Descriptor], asked: Option<&Platform>) -> Vec<Descriptor> {
     let host = Platform::host();
+    let wanted = asked.unwrap_or(&host);
     let fits = |entry: &&Descriptor| {
         entry.platform.as_ref().is_some_and(|platform| {
-            platform.os == host.os && platform.architecture == host.architecture
+            platform.os == wanted.os && platform.architecture == wanted.architecture
         })
     };
-    let chosen = entries.iter().find(fits).or_else(|| entries.first());
+    let any = asked.is_none().then(|| entries.first()).flatten();
+    let chosen = entries.iter().find(fits).or(any);
     chosen.cloned().into_iter().collect()
 }
 

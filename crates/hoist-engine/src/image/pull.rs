@@ -15,6 +15,7 @@ use hoist_registry::{Registry, Resolved};
 
 use super::{
     event::{Events, ImageEvent, LayerState, Listener},
+    fits_platform,
     layer::Wanted,
     parallel,
 };
@@ -64,7 +65,8 @@ impl Engine {
         events(&ImageEvent::Pulling(reference.clone()));
         let config = registry.config(reference, &resolved.manifest.config)?;
         let layers = wanted(reference, &resolved.manifest, &config)?;
-        fits(request, &config)?;
+        let found = parse(reference, &config)?.platform;
+        fits_platform(&reference.familiar(), &found, request.platform.as_ref())?;
         for layer in &layers {
             tell(events, layer, LayerState::Waiting);
         }
@@ -87,7 +89,9 @@ impl Engine {
         let platform = request.platform.as_ref().unwrap_or(&host);
         let resolved = registry.resolve(&request.reference, platform)?;
         let config = registry.config(&request.reference, &resolved.manifest.config)?;
-        fits(request, &config)?;
+        let found = parse(&request.reference, &config)?.platform;
+        let name = request.reference.familiar();
+        fits_platform(&name, &found, request.platform.as_ref())?;
         Ok(config)
     }
 
@@ -154,24 +158,6 @@ impl Engine {
             is_new: before != Some(id),
         })
     }
-}
-
-/// Whether the image runs on the platform that was asked for by name.
-fn fits(request: &PullRequest, config: &[u8]) -> Result<(), EngineError> {
-    let Some(wanted) = &request.platform else {
-        return Ok(());
-    };
-    let found = parse(&request.reference, config)?.platform;
-    if found.os == wanted.os && found.architecture == wanted.architecture {
-        return Ok(());
-    }
-    let name = request.reference.familiar();
-    Err(EngineError::Unsupported {
-        message: format!(
-            "image with reference {name} was found but its platform ({found}) does not match the specified platform ({wanted})"
-        ),
-        hint: Some(format!("leave out --platform, or say --platform {found}")),
-    })
 }
 
 fn tell(events: Events<'_>, layer: &Wanted<'_>, state: LayerState) {

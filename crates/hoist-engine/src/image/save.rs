@@ -9,13 +9,16 @@ use std::{
 };
 
 use hoist_core::{
-    Digest, Reference,
+    Digest, Platform, Reference,
     image::{Descriptor, MEDIA_TYPE_CONFIG, MEDIA_TYPE_LAYER_TAR, MEDIA_TYPE_MANIFEST},
 };
 use hoist_store::{StoreError, StoredImage};
 use serde_json::{Value, json};
 
-use super::push::{descriptor, manifest};
+use super::{
+    fits_platform,
+    push::{descriptor, manifest},
+};
 use crate::{error::EngineError, root::Engine};
 
 /// Media type of an OCI index.
@@ -37,10 +40,20 @@ impl Engine {
     /// tags; an image that is given by its id has no name in the archive.
     ///
     /// # Errors
-    /// When there is no such image, before anything is written; [`EngineError::System`] when
-    /// `output` fails.
-    pub fn save(&self, names: &[String], output: impl Write) -> Result<(), EngineError> {
+    /// When there is no such image, or one is of another platform than `platform`, before anything is
+    /// written; [`EngineError::System`] when `output` fails.
+    pub fn save(
+        &self,
+        names: &[String],
+        platform: Option<&Platform>,
+        output: impl Write,
+    ) -> Result<(), EngineError> {
         let images = self.chosen(names)?;
+        for saved in &images {
+            let name = saved.names.first().map(Reference::familiar);
+            let name = name.unwrap_or_else(|| saved.image.id.short());
+            fits_platform(&name, &saved.image.image.platform, platform)?;
+        }
         let mut archive = Archive {
             output,
             blobs: BTreeSet::new(),

@@ -223,10 +223,14 @@ fn name_container(engine: &Engine, mut error: NetworkError) -> NetworkError {
         holder: Some(holder),
         ..
     } = &mut error
-        && let Ok(containers) = engine.containers()
+        && let Ok(survey) = engine.survey()
     {
         let holds = |monitor: i32| u32::try_from(monitor).is_ok_and(|pid| pid == holder.pid);
-        if let Some(found) = containers.iter().find(|found| holds(found.status.monitor)) {
+        if let Some(found) = survey
+            .containers
+            .iter()
+            .find(|found| holds(found.status.monitor))
+        {
             holder.name = format!("container {}", found.record.name);
         }
     }

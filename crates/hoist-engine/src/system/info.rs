@@ -12,7 +12,7 @@ impl Engine {
     /// # Errors
     /// When the root cannot be read.
     pub fn info(&self) -> Result<Value, EngineError> {
-        let containers = self.containers()?;
+        let containers = self.survey()?.containers;
         let running = containers
             .iter()
             .filter(|container| container.status.state == State::Running)

@@ -4,7 +4,7 @@ use std::{collections::BTreeSet, fs, io, os::unix::fs::MetadataExt, path::Path};
 
 use hoist_core::mount::MountKind;
 
-use crate::{error::EngineError, root::Engine, status::State};
+use crate::{container::Container, error::EngineError, root::Engine, status::State};
 
 /// One row of `system df`.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -49,13 +49,13 @@ impl Engine {
 
     /// Images, and the layers that no image has: the build cache's.
     fn layer_usage(&self) -> Result<(Usage, Usage), EngineError> {
-        let users = self.image_users()?;
+        let uses = self.uses()?;
         let stored = self.store().usage()?;
         let active = self
             .store()
             .images()?
             .iter()
-            .filter(|image| users.contains_key(&image.id))
+            .filter(|image| uses.has(&image.id))
             .count();
         let mut images = Usage {
             total: stored.images,
@@ -70,7 +70,7 @@ impl Engine {
                 &mut images
             };
             usage.size += layer.size;
-            if !layer.images.iter().any(|image| users.contains_key(image)) {
+            if !layer.images.iter().any(|image| uses.has(image)) {
                 usage.reclaimable += layer.size;
             }
             cache.total += usize::from(layer.images.is_empty());
@@ -111,8 +111,22 @@ impl Engine {
 
     /// Names of the volumes that containers mount.
     pub(crate) fn used_volumes(&self) -> Result<BTreeSet<String>, EngineError> {
+        self.used_volumes_without(&[])
+    }
+
+    /// Names of the volumes that containers other than `gone` mount.
+    pub(crate) fn used_volumes_without(
+        &self,
+        gone: &[Container],
+    ) -> Result<BTreeSet<String>, EngineError> {
         let mut used = BTreeSet::new();
         for container in self.containers()? {
+            if gone
+                .iter()
+                .any(|gone| gone.record.id == container.record.id)
+            {
+                continue;
+            }
             for mount in container.record.mounts {
                 if let MountKind::Volume {
                     name: Some(name), ..

@@ -24,6 +24,9 @@ pub(crate) struct HistoryFlags {
     /// Don't truncate output
     #[arg(long)]
     pub(crate) no_trunc: bool,
+    /// Show the history of the image of this platform (os/arch[/variant])
+    #[arg(long, value_name = "string", value_parser = value::platform)]
+    pub(crate) platform: Option<hoist_core::Platform>,
     /// Only show image IDs
     #[arg(short, long)]
     pub(crate) quiet: bool,
@@ -49,6 +52,9 @@ pub(crate) struct SaveFlags {
     /// Write to a file, instead of STDOUT
     #[arg(short, long, value_name = "string")]
     pub(crate) output: Option<std::path::PathBuf>,
+    /// Save only images of this platform (os/arch[/variant])
+    #[arg(long, value_name = "string", value_parser = value::platform)]
+    pub(crate) platform: Option<hoist_core::Platform>,
 }
 
 /// `load`.
@@ -57,6 +63,9 @@ pub(crate) struct LoadFlags {
     /// Read from tar archive file, instead of STDIN
     #[arg(short, long, value_name = "string")]
     pub(crate) input: Option<std::path::PathBuf>,
+    /// Load the images of this platform (os/arch[/variant])
+    #[arg(long, value_name = "string", value_parser = value::platform)]
+    pub(crate) platform: Option<hoist_core::Platform>,
     /// Suppress the load output
     #[arg(short, long)]
     pub(crate) quiet: bool,

@@ -79,7 +79,18 @@ pub(crate) struct InspectFlags {
     pub(crate) kind: Option<String>,
 }
 
-/// `container inspect` and `image inspect`.
+/// `image inspect`.
+#[derive(Debug, clap::Args)]
+pub(crate) struct InspectImageFlags {
+    /// Format output using a Go template, or "json"
+    #[arg(short, long, value_name = "string")]
+    pub(crate) format: Option<String>,
+    /// Inspect the image of this platform (os/arch[/variant])
+    #[arg(long, value_name = "string", value_parser = super::value::platform)]
+    pub(crate) platform: Option<hoist_core::Platform>,
+}
+
+/// `container inspect`.
 #[derive(Debug, clap::Args)]
 pub(crate) struct InspectOneFlags {
     /// Format output using a Go template, or "json"

@@ -52,4 +52,7 @@ pub(crate) struct ImagesFlags {
     /// Only show image IDs
     #[arg(short, long)]
     pub(crate) quiet: bool,
+    /// Show each image with its platforms, and what they take on the disk
+    #[arg(long)]
+    pub(crate) tree: bool,
 }

@@ -28,6 +28,9 @@ pub(crate) struct PruneFlags {
     /// Prune anonymous volumes
     #[arg(long)]
     pub(crate) volumes: bool,
+    /// Say what would go and why the rest stays, and remove nothing
+    #[arg(long)]
+    pub(crate) dry_run: bool,
 }
 
 /// `info` and `version`.
@@ -44,21 +47,27 @@ pub(crate) struct ImagePruneFlags {
     /// Remove all unused images, not just dangling ones
     #[arg(short, long)]
     pub(crate) all: bool,
-    /// Provide filter values (e.g. "label=<key>=<value>")
+    /// Provide filter values (e.g. "label=<key>=<value>", "until=<timestamp>")
     #[arg(long, value_name = "filter", value_parser = Filter::parse)]
     pub(crate) filter: Vec<Filter>,
     /// Do not prompt for confirmation
     #[arg(short, long)]
     pub(crate) force: bool,
+    /// Say what would go and why the rest stays, and remove nothing
+    #[arg(long)]
+    pub(crate) dry_run: bool,
 }
 
 /// `container prune`.
 #[derive(Debug, clap::Args)]
 pub(crate) struct ContainerPruneFlags {
-    /// Provide filter values (e.g. "label=<key>=<value>")
+    /// Provide filter values (e.g. "label=<key>=<value>", "until=<timestamp>")
     #[arg(long, value_name = "filter", value_parser = Filter::parse)]
     pub(crate) filter: Vec<Filter>,
     /// Do not prompt for confirmation
     #[arg(short, long)]
     pub(crate) force: bool,
+    /// Say what would go and why the rest stays, and remove nothing
+    #[arg(long)]
+    pub(crate) dry_run: bool,
 }

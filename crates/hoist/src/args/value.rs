@@ -66,6 +66,11 @@ pub(crate) fn duration(text: &str) -> Result<Duration, String> {
     core_duration::parse(text).map_err(|error| sentence(&error))
 }
 
+/// `30d`, `36h`.
+pub(crate) fn age(text: &str) -> Result<Duration, String> {
+    core_duration::parse_age(text).map_err(|error| sentence(&error))
+}
+
 /// A signal's number from its name or number.
 pub(crate) fn signal(text: &str) -> Result<Signal, String> {
     text.parse::<Signal>().map_err(|error| sentence(&error))

@@ -23,7 +23,7 @@ use hoist_core::{Kind, Reference};
 use hoist_engine::{Engine, EngineError, image::PullRequest};
 
 use self::inputs::Context;
-use super::{interrupt, pull, request};
+use super::{gc, interrupt, pull, request};
 use crate::{
     args::build::BuildFlags,
     cli::Call,
@@ -104,6 +104,7 @@ pub(crate) fn build(
         report::reproducible(&record, flags);
     }
     output::write(&engine, flags, &built, &cancelled)?;
+    gc::daily(&engine);
     if let Some(path) = &flags.iidfile {
         std::fs::write(path, built.id.to_string())
             .map_err(|error| CliError::file("write the image ID to", path, &error))?;

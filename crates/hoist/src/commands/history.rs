@@ -36,6 +36,7 @@ pub(crate) fn history(
     let store = engine.store();
     let id = store.resolve(&words[0]).map_err(EngineError::from)?;
     let stored = store.image(&id).map_err(EngineError::from)?;
+    hoist_engine::image::fits_platform(&words[0], &stored.image.platform, flags.platform.as_ref())?;
     let now: Timestamp = SystemTime::now().into();
     // An image made elsewhere may have no history: its layers are all there is to tell.
     let mut sizes = stored.layers.iter().map(|layer| layer.size);
@@ -46,7 +47,7 @@ pub(crate) fn history(
         } else {
             sizes.next().unwrap_or(0)
         };
-        let created = images::time(entry.created.as_deref());
+        let created = images::made(entry.created.as_deref());
         rows.push(row(
             flags,
             &Entry {

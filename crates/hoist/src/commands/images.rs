@@ -1,13 +1,19 @@
 //! `images`: the list of images.
 
+mod tree;
+
 use std::{cmp::Reverse, process::ExitCode, time::SystemTime};
 
-use hoist_core::{Reference, duration, time::Timestamp, units};
+use hoist_core::{
+    Reference, duration, pattern,
+    time::{self, Timestamp},
+    units,
+};
 use hoist_engine::{Engine, EngineError};
 use hoist_store::ImageSummary;
 
 use crate::{
-    args::{filter::Filters, list::ImagesFlags, pattern},
+    args::{filter::Filters, list::ImagesFlags},
     cli::Call,
     error::CliError,
     format::{self, Listing, Row},
@@ -15,7 +21,7 @@ use crate::{
 };
 
 const NONE: &str = "<none>";
-const KEYS: &[&str] = &["before", "dangling", "label", "reference", "since"];
+const KEYS: &[&str] = &["before", "dangling", "label", "reference", "since", "until"];
 const COLUMNS: &[&str] = &["Repository", "Tag", "ID", "CreatedSince", "Size"];
 const COLUMNS_WITH_DIGEST: &[&str] = &["Repository", "Tag", "Digest", "ID", "CreatedSince", "Size"];
 pub(super) const HEADINGS: &[(&str, &str)] = &[
@@ -40,6 +46,10 @@ pub(crate) fn images(
 ) -> Result<ExitCode, CliError> {
     let engine = call.engine()?;
     let chosen = chosen(&engine, flags, words.first().map(String::as_str))?;
+    if flags.tree {
+        tree::check(flags)?;
+        return tree::show(&engine, &chosen, flags.no_trunc);
+    }
     if flags.quiet {
         let id = |image: &Chosen| format::image_id(&image.summary.id, flags.no_trunc);
         let mut ids: Vec<String> = chosen.iter().map(id).collect();
@@ -100,6 +110,7 @@ fn chosen(
         Some(name) => created_of(engine, name).map(Some),
     };
     let (before, since) = (created("before")?, created("since")?);
+    let until = until(&filters)?;
     let mut images = engine.store().images().map_err(EngineError::from)?;
     images.sort_by_key(|image| (Reverse(moment(image)), image.id));
     let mut chosen = Vec::new();
@@ -108,7 +119,8 @@ fn chosen(
         let fits = dangling.is_none_or(|dangling| dangling == nameless)
             && filters.labels(&summary.labels)
             && before.is_none_or(|before| moment(&summary) < before)
-            && since.is_none_or(|since| moment(&summary) > since);
+            && since.is_none_or(|since| moment(&summary) > since)
+            && until.is_none_or(|until| moment(&summary) < until);
         if !fits {
             continue;
         }
@@ -130,8 +142,10 @@ fn shown_names(
         return if asked { Vec::new() } else { vec![None] };
     }
     let fits = |reference: &&Reference| {
-        word.is_none_or(|word| pattern_fits(word, reference))
-            && filters.any("reference", |pattern| pattern_fits(pattern, reference))
+        word.is_none_or(|word| pattern::fits_reference(word, reference))
+            && filters.any("reference", |pattern| {
+                pattern::fits_reference(pattern, reference)
+            })
     };
     summary
         .references
@@ -153,19 +167,28 @@ fn dangling(filters: &Filters<'_>) -> Result<Option<bool>, CliError> {
     }
 }
 
+/// The moment before which images must be made.
+fn until(filters: &Filters<'_>) -> Result<Option<Timestamp>, CliError> {
+    let now = SystemTime::now().into();
+    let offset = settings::local_offset_seconds();
+    let last = filters.values("until").last();
+    let moment = last.map(|text| time::parse_since(text, now, offset));
+    Ok(moment.transpose()?)
+}
+
 fn created_of(engine: &Engine, name: &str) -> Result<Timestamp, CliError> {
     let store = engine.store();
     let id = store.resolve(name).map_err(EngineError::from)?;
     let image = store.image(&id).map_err(EngineError::from)?;
-    Ok(time(image.image.created.as_deref()))
+    Ok(made(image.image.created.as_deref()))
 }
 
 fn moment(summary: &ImageSummary) -> Timestamp {
-    time(summary.created.as_deref())
+    made(summary.created.as_deref())
 }
 
 /// When an image was made; zero when it does not say.
-pub(super) fn time(created: Option<&str>) -> Timestamp {
+pub(super) fn made(created: Option<&str>) -> Timestamp {
     created
         .and_then(|text| text.parse().ok())
         .unwrap_or_default()
@@ -207,44 +230,4 @@ pub(super) fn row(
         ("UniqueSize", "N/A".to_owned()),
         ("Containers", "N/A".to_owned()),
     ])
-}
-
-/// Docker's matching: `name`, `name:tag`, with `*`, `?` and `[…]` that do not match `/`; a pattern
-/// without a tag fits every tag.
-fn pattern_fits(wanted: &str, reference: &Reference) -> bool {
-    let hub = ["docker.io/library/", "docker.io/"];
-    let familiar = hub
-        .iter()
-        .find_map(|prefix| wanted.strip_prefix(prefix))
-        .unwrap_or(wanted);
-    pattern::fits(familiar, &reference.familiar_name())
-        || pattern::fits(familiar, &reference.familiar())
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn patterns_fit_names_with_and_without_tags() {
-        let table = [
-            ("busybox", "busybox:1.36", true),
-            ("busybox:1.36", "busybox:1.36", true),
-            ("busybox:1.37", "busybox:1.36", false),
-            ("busy*", "busybox:1.36", true),
-            ("*:1.36", "busybox:1.36", true),
-            ("*", "me/app:1", false),
-            ("me/*", "me/app:1", true),
-            ("docker.io/library/busybox", "busybox", true),
-            ("box", "busybox", false),
-        ];
-        for (pattern, reference, fits) in table {
-            let reference = Reference::parse(reference).unwrap();
-            assert_eq!(
-                pattern_fits(pattern, &reference),
-                fits,
-                "{pattern} {reference}"
-            );
-        }
-    }
 }

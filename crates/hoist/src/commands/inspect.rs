@@ -7,7 +7,7 @@ use hoist_engine::{Engine, EngineError};
 use serde_json::Value;
 
 use crate::{
-    args::lifecycle::{InspectFlags, InspectOneFlags},
+    args::lifecycle::{InspectFlags, InspectImageFlags, InspectOneFlags},
     cli::Call,
     error::{CliError, Failure},
     format, ui,
@@ -58,15 +58,23 @@ pub(crate) fn container(
 /// `image inspect`.
 pub(crate) fn image(
     call: &Call<'_>,
-    flags: &InspectOneFlags,
+    flags: &InspectImageFlags,
     words: &[String],
 ) -> Result<ExitCode, CliError> {
+    let wanted = flags.platform.as_ref();
     documents(
         call,
         words,
         flags.format.as_deref(),
         "image",
-        image_document,
+        |engine, name| {
+            if wanted.is_some() {
+                let store = engine.store();
+                let stored = store.image(&store.resolve(name)?)?;
+                hoist_engine::image::fits_platform(name, &stored.image.platform, wanted)?;
+            }
+            image_document(engine, name)
+        },
     )
 }
 

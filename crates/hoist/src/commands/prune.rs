@@ -1,17 +1,23 @@
 //! `system prune`: what nothing uses goes.
 
-use std::process::ExitCode;
+use std::{process::ExitCode, time::SystemTime};
 
 use hoist_build::Prune;
-use hoist_core::units;
-use hoist_engine::system::{PruneRequest, Pruned};
+use hoist_core::{
+    time::{self, Timestamp},
+    units,
+};
+use hoist_engine::system::{PruneFilter, PruneRequest, Pruned};
 
-use super::rmi;
+use super::{gc, rmi};
 use crate::{
-    args::{filter::Filters, system::PruneFlags},
+    args::{
+        filter::{Filter, Filters},
+        system::PruneFlags,
+    },
     cli::Call,
     error::CliError,
-    ui,
+    settings, ui,
 };
 
 /// `system prune [OPTIONS]`.
@@ -20,26 +26,56 @@ pub(crate) fn prune(
     flags: &PruneFlags,
     _: &[String],
 ) -> Result<ExitCode, CliError> {
-    let filters = Filters::checked(&flags.filter, &["label"]).map_err(CliError::invalid)?;
+    let filter = filter(&flags.filter)?;
+    let mut request = PruneRequest {
+        all_images: flags.all,
+        volumes: flags.volumes,
+        kept_layers: Vec::new(),
+        filter,
+    };
+    if flags.dry_run {
+        let engine = call.working_engine()?;
+        if !flags.all {
+            request.kept_layers = hoist_build::cached_layers(&engine)?;
+        }
+        let plan = engine.plan_prune(None, &request)?;
+        gc::show_plan(&plan.planned, plan.space)?;
+        return Ok(ExitCode::SUCCESS);
+    }
     if !flags.force && !ui::confirm(&warning(flags))? {
         ui::note("system prune has been cancelled");
         return Ok(ExitCode::FAILURE);
     }
     let engine = call.working_engine()?;
-    let (cache, kept_layers) = if flags.all {
-        (Prune::All, Vec::new())
+    let cache = if flags.all {
+        Prune::All
     } else {
-        (Prune::Unusable, hoist_build::cached_layers(&engine)?)
+        request.kept_layers = hoist_build::cached_layers(&engine)?;
+        Prune::Unusable
     };
-    let mut pruned = engine.prune(&PruneRequest {
-        all_images: flags.all,
-        volumes: flags.volumes,
-        kept_layers,
-        labels: filters.values("label").map(str::to_owned).collect(),
-    })?;
+    let mut pruned = engine.prune(&request)?;
     pruned.space += hoist_build::prune_cache(&engine, cache)?;
     ui::out(&report(&pruned))?;
     Ok(ExitCode::SUCCESS)
+}
+
+/// What the filters of a `prune` choose: `label`, `label!` and `until`.
+pub(super) fn filter(flags: &[Filter]) -> Result<PruneFilter, CliError> {
+    let filters =
+        Filters::checked(flags, &["label", "label!", "until"]).map_err(CliError::invalid)?;
+    let texts = |key| filters.values(key).map(str::to_owned).collect();
+    let mut until = filters.values("until");
+    let last = until.next();
+    if until.next().is_some() {
+        return Err(CliError::invalid("more than one until filter specified"));
+    }
+    let now = Timestamp::from(SystemTime::now());
+    let moment = last.map(|text| time::parse_since(text, now, settings::local_offset_seconds()));
+    Ok(PruneFilter {
+        labels: texts("label"),
+        without_labels: texts("label!"),
+        until: moment.transpose()?,
+    })
 }
 
 /// What will go, in Docker's words.

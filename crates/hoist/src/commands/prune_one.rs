@@ -3,14 +3,14 @@
 use std::process::ExitCode;
 
 use hoist_core::units;
-use hoist_engine::system::{Prunable, PruneRequest};
+use hoist_engine::{
+    Engine,
+    system::{Prunable, PruneRequest},
+};
 
-use super::rmi;
+use super::{gc, prune, rmi};
 use crate::{
-    args::{
-        filter::Filters,
-        system::{ContainerPruneFlags, ImagePruneFlags},
-    },
+    args::system::{ContainerPruneFlags, ImagePruneFlags},
     cli::Call,
     error::CliError,
     ui,
@@ -22,7 +22,21 @@ pub(crate) fn images(
     flags: &ImagePruneFlags,
     _: &[String],
 ) -> Result<ExitCode, CliError> {
-    let filters = Filters::checked(&flags.filter, &["label"]).map_err(CliError::invalid)?;
+    let filter = prune::filter(&flags.filter)?;
+    let request = |engine: &Engine| -> Result<PruneRequest, CliError> {
+        Ok(PruneRequest {
+            all_images: flags.all,
+            kept_layers: hoist_build::cached_layers(engine)?,
+            filter,
+            ..PruneRequest::default()
+        })
+    };
+    if flags.dry_run {
+        let engine = call.working_engine()?;
+        let plan = engine.plan_prune(Some(Prunable::Images), &request(&engine)?)?;
+        gc::show_plan(&plan.planned, plan.space)?;
+        return Ok(ExitCode::SUCCESS);
+    }
     let warning = if flags.all {
         "WARNING! This will remove all images without at least one container associated to them."
     } else {
@@ -33,13 +47,7 @@ pub(crate) fn images(
         return Ok(ExitCode::FAILURE);
     }
     let engine = call.working_engine()?;
-    let request = PruneRequest {
-        all_images: flags.all,
-        kept_layers: hoist_build::cached_layers(&engine)?,
-        labels: filters.values("label").map(str::to_owned).collect(),
-        ..PruneRequest::default()
-    };
-    let pruned = engine.prune_only(Prunable::Images, &request)?;
+    let pruned = engine.prune_only(Prunable::Images, &request(&engine)?)?;
     let lines = rmi::lines(&pruned.images)
         .replace("Untagged", "untagged")
         .replace("Deleted", "deleted");
@@ -52,17 +60,22 @@ pub(crate) fn containers(
     flags: &ContainerPruneFlags,
     _: &[String],
 ) -> Result<ExitCode, CliError> {
-    let filters = Filters::checked(&flags.filter, &["label"]).map_err(CliError::invalid)?;
+    let request = PruneRequest {
+        filter: prune::filter(&flags.filter)?,
+        ..PruneRequest::default()
+    };
+    if flags.dry_run {
+        let engine = call.working_engine()?;
+        let plan = engine.plan_prune(Some(Prunable::Containers), &request)?;
+        gc::show_plan(&plan.planned, plan.space)?;
+        return Ok(ExitCode::SUCCESS);
+    }
     let warning = "WARNING! This will remove all stopped containers.";
     if !flags.force && !ui::confirm(warning)? {
         ui::note("container prune has been cancelled");
         return Ok(ExitCode::FAILURE);
     }
     let engine = call.working_engine()?;
-    let request = PruneRequest {
-        labels: filters.values("label").map(str::to_owned).collect(),
-        ..PruneRequest::default()
-    };
     let pruned = engine.prune_only(Prunable::Containers, &request)?;
     let ids = pruned.containers.iter().map(|id| format!("{id}\n"));
     report("Deleted Containers", &ids.collect::<String>(), pruned.space)

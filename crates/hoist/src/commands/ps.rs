@@ -9,6 +9,7 @@ use std::{process::ExitCode, time::SystemTime};
 use hoist_core::{Reference, duration, mount::MountKind, time::Timestamp, units};
 use hoist_engine::{Engine, State, container::Container};
 
+use super::system_check;
 use crate::{
     args::list::PsFlags,
     cli::Call,
@@ -102,7 +103,11 @@ fn chosen(engine: &Engine, flags: &PsFlags) -> Result<Vec<Container>, CliError> 
         (false, None) => None,
     };
     let all = flags.all || last.is_some() || filter.names_states();
-    let mut containers = engine.containers()?;
+    let survey = engine.survey()?;
+    for damaged in &survey.damaged {
+        ui::error(&system_check::damaged(damaged));
+    }
+    let mut containers = survey.containers;
     containers.retain(|container| {
         (all || container.status.state == State::Running) && filter.fits(container)
     });
@@ -221,6 +226,7 @@ impl<'a> Columns<'a> {
         let name = |kind: &MountKind| match kind {
             MountKind::Volume { name, .. } => name.clone().unwrap_or_default(),
             MountKind::Bind { source, .. } => source.display().to_string(),
+            MountKind::Image { source, .. } => source.clone(),
             MountKind::Tmpfs { .. } => String::new(),
         };
         let names = container

@@ -13,7 +13,7 @@ use hoist_engine::{
 use hoist_registry::Registry;
 use hoist_store::StoreError;
 
-use super::interrupt;
+use super::{gc, interrupt};
 use crate::{
     args::registry::{PullFlags, PullPolicy},
     cli::Call,
@@ -79,6 +79,7 @@ pub(crate) fn pull(
         }
         ui::line(&reference.to_string())?;
     }
+    gc::daily(&engine);
     Ok(ExitCode::SUCCESS)
 }
 

@@ -2,15 +2,15 @@
 
 use std::{
     fs::File,
-    io::{self, BufWriter, IsTerminal as _, Write as _},
+    io::{self, IsTerminal as _},
     os::fd::AsFd as _,
-    path::Path,
     process::ExitCode,
 };
 
 use hoist_core::{Kind, Reference};
-use hoist_engine::{Engine, image::Loaded};
+use hoist_engine::image::Loaded;
 
+use super::archive;
 use crate::{
     args::image::{LoadFlags, SaveFlags},
     cli::Call,
@@ -38,50 +38,10 @@ pub(crate) fn save(
     words: &[String],
 ) -> Result<ExitCode, CliError> {
     let engine = call.working_engine()?;
-    match &flags.output {
-        Some(path) => to_file(&engine, words, path)?,
-        None if io::stdout().is_terminal() => {
-            return Err(CliError::invalid(
-                "cowardly refusing to save to a terminal. Use the -o flag or redirect",
-            ));
-        }
-        None => {
-            let output = BufWriter::with_capacity(256 * 1024, io::stdout().lock());
-            engine.save(words, output)?;
-        }
-    }
+    archive::write_to(flags.output.as_deref(), |output| {
+        Ok(engine.save(words, flags.platform.as_ref(), output)?)
+    })?;
     Ok(ExitCode::SUCCESS)
-}
-
-/// The archive appears when it is whole.
-fn to_file(engine: &Engine, words: &[String], path: &Path) -> Result<(), CliError> {
-    let mut name = path.as_os_str().to_owned();
-    name.push(format!(".{}.tmp", std::process::id()));
-    let temporary = Path::new(&name);
-    // Pipes and devices are written as they are.
-    if path.exists() && !path.is_file() {
-        let file = File::options()
-            .write(true)
-            .open(path)
-            .map_err(|error| CliError::file("open", path, &error))?;
-        return Ok(engine.save(words, BufWriter::new(file))?);
-    }
-    let file = File::create(temporary).map_err(|error| CliError::file("create", path, &error))?;
-    let mut output = BufWriter::with_capacity(256 * 1024, file);
-    let written = engine
-        .save(words, &mut output)
-        .map_err(CliError::from)
-        .and_then(|()| {
-            output
-                .flush()
-                .and_then(|()| std::fs::rename(temporary, path))
-                .map_err(|error| CliError::file("write", path, &error))
-        });
-    if written.is_err() {
-        // What was written is of no use to anyone.
-        drop(std::fs::remove_file(temporary));
-    }
-    written
 }
 
 /// `load [OPTIONS]`.
@@ -106,7 +66,7 @@ pub(crate) fn load(call: &Call<'_>, flags: &LoadFlags, _: &[String]) -> Result<E
     };
     let engine = call.working_engine()?;
     let transfer = Transfer::on(Stream::Nowhere);
-    for loaded in engine.load(input, &transfer.listener())? {
+    for loaded in engine.load(input, flags.platform.as_ref(), &transfer.listener())? {
         ui::out(&lines(&loaded))?;
     }
     Ok(ExitCode::SUCCESS)

@@ -1,9 +1,9 @@
 //! The table of commands: names, nouns, usage lines, and the function behind each.
 
 use super::{
-    build, builder, check, create, df, exec, history, images, import, info, inspect, kill, login,
-    logs, manifest, prune, prune_one, ps, pull, push, restart, rm, rmi, run, save, search, serve,
-    start, stop, tag, version,
+    build, builder, check, create, df, diff, exec, export, gc, history, images, import, info,
+    inspect, kill, layers, login, logs, manifest, mount, prune, prune_one, ps, pull, push, restart,
+    rm, rmi, run, save, search, serve, start, stop, system_check, tag, version,
 };
 use crate::cli::{Command, Words};
 
@@ -55,6 +55,8 @@ pub(crate) static SECTIONS: &[(&str, &[Entry])] = &[
         &[
             entry("check", &CHECK),
             entry("create", &CREATE),
+            entry("diff", &DIFF),
+            entry("export", &EXPORT),
             entry("history", &HISTORY),
             entry("import", &IMPORT),
             entry("inspect", &INSPECT),
@@ -89,7 +91,9 @@ pub(crate) static GROUPS: &[Group] = &[
         about: "Manage containers",
         entries: &[
             entry("create", &CREATE),
+            entry("diff", &DIFF),
             entry("exec", &EXEC),
+            entry("export", &EXPORT),
             entry("inspect", &INSPECT_CONTAINER),
             entry("kill", &KILL),
             entry("logs", &LOGS),
@@ -115,15 +119,18 @@ pub(crate) static GROUPS: &[Group] = &[
         about: "Manage images",
         entries: &[
             entry("build", &BUILD),
+            entry("diff", &DIFF_IMAGES),
             entry("history", &HISTORY),
             entry("import", &IMPORT),
             entry("inspect", &INSPECT_IMAGE),
+            entry("layers", &LAYERS),
             entry("load", &LOAD),
             Entry {
                 name: "ls",
                 aliases: &["list"],
                 command: &IMAGES,
             },
+            entry("mount", &MOUNT),
             entry("prune", &PRUNE_IMAGES),
             entry("pull", &PULL),
             entry("push", &PUSH),
@@ -134,6 +141,11 @@ pub(crate) static GROUPS: &[Group] = &[
             },
             entry("save", &SAVE),
             entry("tag", &TAG),
+            Entry {
+                name: "unmount",
+                aliases: &["umount"],
+                command: &UNMOUNT,
+            },
         ],
     },
     Group {
@@ -156,7 +168,9 @@ pub(crate) static GROUPS: &[Group] = &[
         name: "system",
         about: "Manage hoist",
         entries: &[
+            entry("check", &CHECK_ROOT),
             entry("df", &DF),
+            entry("gc", &GC),
             entry("info", &INFO),
             entry("prune", &PRUNE),
         ],
@@ -497,5 +511,71 @@ pub(super) static BUILDER_PRUNE: Command = Command {
 pub(super) static PRUNE: Command = Command {
     about: "Remove unused data",
     run: |call, argv| call.with(argv, prune::prune),
+    ..PLAIN
+};
+
+pub(super) static DIFF: Command = Command {
+    usage: "CONTAINER",
+    about: "Inspect changes to files or directories on a container's filesystem",
+    words: Words::Exactly(1),
+    run: |call, argv| call.with(argv, diff::container),
+    ..PLAIN
+};
+
+pub(super) static DIFF_IMAGES: Command = Command {
+    usage: "[OPTIONS] IMAGE|CONTAINER IMAGE|CONTAINER",
+    about: "Show in what two images differ",
+    examples: diff::EXAMPLES,
+    words: Words::Exactly(2),
+    run: |call, argv| call.with(argv, diff::images),
+    ..PLAIN
+};
+
+pub(super) static EXPORT: Command = Command {
+    usage: "[OPTIONS] CONTAINER",
+    about: "Export a container's filesystem as a tar archive",
+    examples: export::EXAMPLES,
+    words: Words::Exactly(1),
+    run: |call, argv| call.with(argv, export::export),
+    ..PLAIN
+};
+
+pub(super) static LAYERS: Command = Command {
+    usage: "[OPTIONS] IMAGE",
+    about: "Show what each layer of an image brings, and what of it is wasted",
+    examples: layers::EXAMPLES,
+    words: Words::Exactly(1),
+    run: |call, argv| call.with(argv, layers::layers),
+    ..PLAIN
+};
+
+pub(super) static MOUNT: Command = Command {
+    usage: "[IMAGE [TARGET]]",
+    about: "Mount an image as a directory, or list what is mounted",
+    examples: mount::EXAMPLES,
+    words: Words::Between(0, 2),
+    run: |call, argv| call.with(argv, mount::mount),
+    ..PLAIN
+};
+
+pub(super) static UNMOUNT: Command = Command {
+    usage: "[OPTIONS] [IMAGE|TARGET...]",
+    about: "Unmount images",
+    words: Words::AtLeast(0),
+    run: |call, argv| call.with(argv, mount::unmount),
+    ..PLAIN
+};
+
+pub(super) static CHECK_ROOT: Command = Command {
+    about: "Verify every digest and reference, and mend what is damaged",
+    examples: system_check::EXAMPLES,
+    run: |call, argv| call.with(argv, system_check::check),
+    ..PLAIN
+};
+
+pub(super) static GC: Command = Command {
+    about: "Remove images by age and size",
+    examples: gc::EXAMPLES,
+    run: |call, argv| call.with(argv, gc::gc),
     ..PLAIN
 };

@@ -182,6 +182,7 @@ fn has_volume(container: &Container, wanted: &str) -> bool {
             || match &mount.request.kind {
                 MountKind::Volume { name, .. } => name.as_deref() == Some(wanted),
                 MountKind::Bind { source, .. } => source.to_str() == Some(wanted),
+                MountKind::Image { source, .. } => source == wanted,
                 MountKind::Tmpfs { .. } => false,
             }
     })

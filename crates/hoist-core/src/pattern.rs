@@ -1,7 +1,22 @@
 //! Shell patterns, as filters of images take them.
 
+use crate::reference::Reference;
+
+/// Whether a pattern fits a name of an image, as Docker matches: `name` or `name:tag`, with `*`, `?`
+/// and `[…]` that do not match `/`; a pattern without a tag fits every tag.
+#[must_use]
+pub fn fits_reference(pattern: &str, reference: &Reference) -> bool {
+    let hub = ["docker.io/library/", "docker.io/"];
+    let familiar = hub
+        .iter()
+        .find_map(|prefix| pattern.strip_prefix(prefix))
+        .unwrap_or(pattern);
+    fits(familiar, &reference.familiar_name()) || fits(familiar, &reference.familiar())
+}
+
 /// Whether the shell pattern fits the whole text; `*` and `?` do not match `/` (Go's `path.Match`).
-pub(crate) fn fits(pattern: &str, text: &str) -> bool {
+#[must_use]
+pub fn fits(pattern: &str, text: &str) -> bool {
     let Some(first) = pattern.chars().next() else {
         return text.is_empty();
     };
@@ -71,6 +86,29 @@ mod tests {
         ];
         for (pattern, text, expected) in table {
             assert_eq!(fits(pattern, text), expected, "{pattern} {text}");
+        }
+    }
+
+    #[test]
+    fn patterns_fit_names_with_and_without_tags() {
+        let table = [
+            ("busybox", "busybox:1.36", true),
+            ("busybox:1.36", "busybox:1.36", true),
+            ("busybox:1.37", "busybox:1.36", false),
+            ("busy*", "busybox:1.36", true),
+            ("*:1.36", "busybox:1.36", true),
+            ("*", "me/app:1", false),
+            ("me/*", "me/app:1", true),
+            ("docker.io/library/busybox", "busybox", true),
+            ("box", "busybox", false),
+        ];
+        for (pattern, reference, expected) in table {
+            let reference = Reference::parse(reference).unwrap();
+            assert_eq!(
+                fits_reference(pattern, &reference),
+                expected,
+                "{pattern} {reference}"
+            );
         }
     }
 }
