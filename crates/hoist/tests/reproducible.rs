@@ -13,7 +13,7 @@ fn builds_of(example: &str) -> [String; 2] {
     let context = context.to_str().expect("a path");
     [(); 2].map(|()| {
         let build = sandbox.hoist(&["build", "--reproducible", "--no-cache", "-q", context]);
-        build.ok().text().trim().to_owned()
+        build.ok().text().to_owned()
     })
 }
 
@@ -60,18 +60,17 @@ fn packages_of_the_distribution_leave_no_time_and_ldconfig_no_cache() {
     let context = context(
         &sandbox,
         "FROM debian:bookworm-slim\nRUN apt-get update && apt-get install -y --no-install-recommends \
-         make openssh-client fontconfig\n",
+         make fontconfig\n",
     );
     let build = |iid: &str| {
         let iid = directory(&sandbox, iid);
         let flags = ["--reproducible", "--no-cache", "--iidfile", &iid];
         let run = sandbox.hoist(&[&["build", "-t", "made"], &flags[..], &[&context]].concat());
-        run.ok();
-        (run, std::fs::read_to_string(&iid).expect("an id"))
+        (run.ok(), std::fs::read_to_string(&iid).expect("an id"))
     };
     let (told, first) = build("one");
     told.says("apt-log: ")
-        .says("dpkg-log: 2 files left out")
+        .says("dpkg-log: ")
         .says("ldconfig-cache: 1 file left out")
         .says("reproducible: no time is after ");
     let (_, second) = build("two");
@@ -99,15 +98,13 @@ fn make_has_nothing_to_do_in_a_later_step() {
         "FROM debian:bookworm-slim\nRUN apt-get update && apt-get install -y make\nWORKDIR /src\n\
          COPY . .\nRUN make\nRUN make && cat log | tr '\\n' ' ' > made\nCMD [\"cat\", \"/src/made\"]\n",
     );
-    for epoch in ["1000000000", ""] {
-        let mut command = sandbox.command(&["build", "--reproducible", "-t", "made", &context]);
-        command.env("SOURCE_DATE_EPOCH", epoch);
-        crate::support::Child::spawn(command).finish().ok();
-        sandbox
-            .hoist(&["run", "--rm", "made"])
-            .ok()
-            .stdout_is("compile link");
-    }
+    let epoch = ["--build-arg", "SOURCE_DATE_EPOCH=1000000000"];
+    let build = ["build", "--reproducible", "-t", "made", &context];
+    sandbox.hoist(&[&build[..], &epoch].concat()).ok();
+    sandbox
+        .hoist(&["run", "--rm", "made"])
+        .ok()
+        .stdout_is("compile link");
 }
 
 /// Prints compiled modules that an import writes anew, and how modules name their sources.
@@ -156,7 +153,7 @@ fn modules_are_not_compiled_again_and_not_named_by_hash() {
 }
 
 /// A Dockerfile that is different each time, in its own ways.
-const PLANTED: &str = "FROM busybox AS builder\nRUN date +%s%N > /x\n\
+const PLANTED: &str = "FROM busybox AS builder\nRUN cat /proc/uptime > /x\n\
     RUN head -c 8 /dev/urandom > /y\nFROM busybox\nCOPY --from=builder /x /y /from/\nRUN echo same > /z\n";
 
 #[test]
@@ -166,15 +163,22 @@ fn verify_names_a_planted_difference_and_its_step() {
     let verify = |flags: &[&str]| -> Run {
         sandbox.hoist(&[&["build", "--verify"], flags, &[&context]].concat())
     };
-    let run = verify(&["--reproducible", "-t", "made"]);
-    run.fails(1);
-    insta::assert_snapshot!(report(&run), @"");
+    let run = verify(&["--reproducible", "-t", "made"]).fails(1);
+    insta::assert_snapshot!(report(&run), @r"
+    verify: the second build differs in 4 paths of 3 steps and 0 fields of the configuration
+    [builder] RUN cat /proc/uptime > /x
+      /x: content
+    [builder] RUN head -c 8 /dev/urandom > /y
+      /y: content
+    [stage-1] COPY --from=builder /x /y /from/
+      /from/x: content
+      /from/y: content
+    ");
     // The image and its name are there all the same.
     sandbox
         .hoist(&["run", "--rm", "made", "cat", "/z"])
         .ok()
         .stdout_is("same");
-    sandbox.hoist(&["images", "-aq"]).ok();
 
     std::fs::write(
         sandbox.path("context/Dockerfile"),
@@ -185,8 +189,7 @@ fn verify_names_a_planted_difference_and_its_step() {
         .ok()
         .says("verify: both builds gave sha256:");
     let iid = directory(&sandbox, "iid");
-    let quiet = verify(&["--reproducible", "-q", "--iidfile", &iid]);
-    quiet.ok();
+    let quiet = verify(&["--reproducible", "-q", "--iidfile", &iid]).ok();
     let id = std::fs::read_to_string(iid).expect("an id");
     quiet.stdout_is(&id);
     // A build that fails is the failure of a build.
@@ -200,7 +203,7 @@ fn verify_names_a_planted_difference_and_its_step() {
 
 /// What `--verify` said.
 fn report(run: &Run) -> String {
-    let text = run.stderr();
+    let text = &run.stderr;
     let start = text.find("verify: ").expect("a report");
     text[start..].to_owned()
 }
@@ -252,7 +255,7 @@ fn the_environment_gives_the_epoch_and_the_flag_overrules_it() {
     let time = |flags: &[&str]| {
         created("1000000000", flags);
         let stat = ["run", "--rm", "made", "stat", "-c", "%Y", "/x"];
-        sandbox.hoist(&stat).ok().text().trim().to_owned()
+        sandbox.hoist(&stat).ok().text().to_owned()
     };
     assert_ne!(time(&[]), "1000000000");
     assert_eq!(
@@ -276,5 +279,5 @@ fn the_environment_gives_the_epoch_and_the_flag_overrules_it() {
     sandbox
         .hoist(&[&explained[..], &[&context]].concat())
         .ok()
-        .says("epoch is new: \"5 (reproducible, rules 1)\"");
+        .says("epoch changed from \"1000000000\" to \"5 (reproducible, rules 1)\"");
 }
