@@ -234,6 +234,15 @@ impl Wire {
         })
     }
 
+    /// The same for servers of any kind: certificates are looked at whoever the server is.
+    pub(crate) fn verifying(options: &Options) -> Result<Self> {
+        let wire = Self::new(options)?;
+        Ok(Self {
+            insecure: Insecure::default(),
+            ..wire
+        })
+    }
+
     /// Whether the registry at `authority` may be spoken to without TLS.
     pub(crate) fn is_insecure(&self, authority: &str) -> bool {
         self.insecure.contains(authority)
