@@ -33,7 +33,8 @@ use crate::{
     explain::Trail,
     export::export,
     plan::{Action, Inputs, MountSource, Plan, plan},
-    request::{BuildRequest, Built, Fetch},
+    remote::{Pinned, Supplier, unreachable},
+    request::{BuildRequest, Built, Fetch, NamedContext},
     schedule::{self, Permits},
     sources::{Place, Source, gather},
 };
@@ -56,15 +57,24 @@ pub fn build(
     let started = Instant::now();
     let (listing, dockerfile, path) = read_dockerfile(request)?;
     let dockerfile = dockerfile?;
-    let plan = make_plan(engine, request, &dockerfile, &listing)?;
+    let contexts = loaded(engine, &request.contexts)?;
+    let plan = make_plan(engine, request, &contexts, (&dockerfile, &listing))?;
     let remembered = engine.settings().root.join(CONTEXTS);
     let reading = Instant::now();
-    let contexts = Contexts::open(request, &plan, path.as_deref(), &remembered)?;
+    let supplier = request.remote.as_ref().map(|access| Supplier {
+        engine,
+        access,
+        secrets: &request.secrets,
+        agents: &request.agents,
+        stop: cancelled,
+    });
+    let contexts = Contexts::open(request, &plan, path.as_deref(), (&remembered, supplier))?;
     let patterns = contexts.main.patterns();
     let mut checks = Checks::begin(&dockerfile, &listing, request, &plan, patterns, events)?;
     let gathered = gather_all(&plan, &contexts, &listing, cancelled);
     contexts.save();
     let prepared = gathered?;
+    let pinned = pin_all(&plan, supplier, &listing)?;
     checks.context(&contexts.main, &plan, &prepared, events);
     events(BuildEvent::PartFinished {
         index: None,
@@ -91,6 +101,8 @@ pub fn build(
         platform: request.platform.clone().unwrap_or_else(Platform::host),
         events,
         prepared,
+        pinned,
+        supplier,
         trust: Trust::of(request),
         cached: AtomicUsize::new(0),
     };
@@ -216,11 +228,28 @@ pub(crate) fn stage_arguments(request: &BuildRequest) -> BTreeMap<String, String
         .collect()
 }
 
+/// The named contexts, with images of layouts as images of the store.
+fn loaded(
+    engine: &Engine,
+    contexts: &BTreeMap<String, NamedContext>,
+) -> Result<BTreeMap<String, NamedContext>, BuildError> {
+    let contexts = contexts.iter().map(|(name, context)| {
+        let context = match context {
+            NamedContext::Layout(image) => {
+                NamedContext::Image(engine.load_layout(image)?.to_string())
+            }
+            other => other.clone(),
+        };
+        Ok((name.clone(), context))
+    });
+    contexts.collect()
+}
+
 fn make_plan(
     engine: &Engine,
     request: &BuildRequest,
-    dockerfile: &Dockerfile,
-    listing: &Listing,
+    contexts: &BTreeMap<String, NamedContext>,
+    (dockerfile, listing): (&Dockerfile, &Listing),
 ) -> Result<Plan, BuildError> {
     let build_args = stage_arguments(request);
     let host = Platform::host();
@@ -229,7 +258,7 @@ fn make_plan(
         build_args: &build_args,
         build_platform: &host,
         target_platform: request.platform.as_ref().unwrap_or(&host),
-        contexts: &request.contexts.keys().cloned().collect(),
+        contexts: &contexts.keys().cloned().collect(),
     };
     let resolution = resolve(dockerfile, &inputs).map_err(|error| listing.language(error))?;
     let known = RefCell::new(BTreeMap::<String, Arc<StoredImage>>::new());
@@ -249,7 +278,7 @@ fn make_plan(
         build_args: &build_args,
         network: request.network,
         secrets: &request.secrets,
-        contexts: &request.contexts,
+        contexts,
         surroundings: &request.surroundings,
         can_run: &emulation::can_run,
         agents: &request.agents,
@@ -269,7 +298,8 @@ fn find_image(
     let found = store.resolve(name);
     let is_missing = matches!(found, Err(StoreError::NoSuchImage(_)));
     let fetch = fetch.filter(|fetch| fetch.always || is_missing);
-    let (Some(fetch), Ok(reference)) = (fetch, Reference::parse(name)) else {
+    let is_id = name.parse::<hoist_core::Digest>().is_ok();
+    let (Some(fetch), Ok(reference), false) = (fetch, Reference::parse(name), is_id) else {
         return stored(engine, name);
     };
     match (fetch.image)(&reference) {
@@ -352,6 +382,31 @@ fn gather_all(
         }
     }
     Ok(prepared)
+}
+
+/// Find out what everything is that the plan reads from elsewhere.
+fn pin_all(
+    plan: &Plan,
+    supplier: Option<Supplier<'_>>,
+    listing: &Listing,
+) -> Result<BTreeMap<usize, Vec<Pinned>>, BuildError> {
+    let mut pinned = BTreeMap::new();
+    for step in plan.stages.iter().flat_map(|stage| stage.steps()) {
+        let Action::Copy(copy) = &step.action else {
+            continue;
+        };
+        let pins = copy.remotes.iter().map(|argument| {
+            let supplier = supplier.ok_or_else(|| unreachable(&argument.remote.shown()))?;
+            supplier.pin(&argument.remote)
+        });
+        let pins = pins
+            .collect::<Result<Vec<_>, BuildError>>()
+            .map_err(|error| error.at(|| listing.excerpt(step.span)))?;
+        if !pins.is_empty() {
+            pinned.insert(step.index, pins);
+        }
+    }
+    Ok(pinned)
 }
 
 /// How much of the context the build reads.

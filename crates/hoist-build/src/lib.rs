@@ -34,6 +34,7 @@ mod mistakes;
 mod output;
 mod parts;
 mod plan;
+mod remote;
 mod request;
 mod schedule;
 mod secret;
@@ -48,6 +49,12 @@ pub use context::archive::{UnpackedContext, is_archive, unpack_context};
 pub use error::BuildError;
 pub use import::import;
 pub use output::{ImageArchive, write_directory, write_files, write_image_archive};
+pub use remote::{
+    GitProgram, RemoteAccess,
+    context::{
+        ContextAddress, ContextTrust, RemoteContext, fetch_context, fetch_dockerfile, is_remote,
+    },
+};
 pub use request::{
     BuildRequest, Built, BuiltLayer, Fetch, FetchImage, ImportRequest, NamedContext,
 };

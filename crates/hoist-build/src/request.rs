@@ -3,9 +3,12 @@
 use std::{collections::BTreeMap, fmt, path::PathBuf, sync::Arc};
 
 use hoist_core::{Digest, Platform, Reference, event::Warning};
-use hoist_engine::{EngineError, request::NetworkMode, step::Surroundings};
+use hoist_engine::{EngineError, image::LayoutImage, request::NetworkMode, step::Surroundings};
 
-use crate::secret::{Secret, SshAgent};
+use crate::{
+    remote::RemoteAccess,
+    secret::{Secret, SshAgent},
+};
 
 /// A build: the flags of `hoist build`.
 #[derive(Debug, Clone, Default)]
@@ -48,6 +51,8 @@ pub struct BuildRequest {
     pub allowed_secrets: Vec<PathBuf>,
     /// How to come by images that are not in the store; they are missing when absent.
     pub fetch: Option<Fetch>,
+    /// How to come by files and repositories that lie elsewhere; nothing is fetched when absent.
+    pub remote: Option<RemoteAccess>,
 }
 
 /// How a build comes by the images of FROM, `COPY --from` and `--mount=from`.
@@ -77,6 +82,10 @@ pub enum NamedContext {
     Directory(PathBuf),
     /// An image of the store.
     Image(String),
+    /// An address of the web or of a git repository.
+    Remote(String),
+    /// An image of a directory in OCI's layout.
+    Layout(LayoutImage),
 }
 
 /// An image that was built.

@@ -16,6 +16,7 @@ pub mod id;
 pub mod image;
 pub mod mount;
 pub mod name;
+pub mod percent;
 pub mod platform;
 pub mod port;
 pub mod reference;

@@ -3,6 +3,7 @@
 
 mod archive;
 mod event;
+mod layout;
 mod load;
 mod parallel;
 mod pull;
@@ -10,6 +11,7 @@ mod push;
 mod save;
 
 pub use event::{ImageEvent, LayerState, Listener};
+pub use layout::LayoutImage;
 pub use load::Loaded;
 pub use pull::{PullRequest, Pulled};
 pub use push::{PushRequest, Pushed};

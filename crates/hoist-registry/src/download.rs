@@ -5,11 +5,14 @@ use std::{
     fmt,
     fs::File,
     io::{self, Read, Seek, Write},
-    sync::{Arc, atomic::Ordering},
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
 };
 
 use base64::{Engine as _, prelude::BASE64_STANDARD};
-use hoist_core::{Digest, Digester};
+use hoist_core::{Digest, Digester, percent};
 use ureq::http::{HeaderValue, Method, Uri};
 
 use crate::{
@@ -51,6 +54,9 @@ pub struct DownloadRequest<'a> {
     pub known: Option<&'a Validators>,
     /// The longest body that is taken, in bytes.
     pub limit: u64,
+    /// Ends this download with [`RegistryError::Cancelled`] once it is raised, as the flag of the
+    /// options ends all of them.
+    pub stopped: Option<&'a AtomicBool>,
 }
 
 /// By what a server recognises a state of a file (RFC 9110, section 8.8).
@@ -257,6 +263,12 @@ impl Transfer<'_> {
             && self.validators.same_etag(&Validators::of(response))
     }
 
+    fn is_stopped(&self) -> bool {
+        let all = &self.downloader.inner.options.cancelled;
+        let own = self.request.stopped;
+        all.load(Ordering::Relaxed) || own.is_some_and(|flag| flag.load(Ordering::Relaxed))
+    }
+
     fn restart(&mut self, action: &str) -> Result<()> {
         let emptied = self.file.set_len(0).and_then(|()| self.file.rewind());
         emptied.map_err(|source| target(action, source))?;
@@ -282,13 +294,7 @@ impl Transfer<'_> {
         let mut body = response.into_reader();
         let mut buffer = vec![0; BUFFER];
         loop {
-            if self
-                .downloader
-                .inner
-                .options
-                .cancelled
-                .load(Ordering::Relaxed)
-            {
+            if self.is_stopped() {
                 return Err(RegistryError::Cancelled);
             }
             let count = match body.read(&mut buffer) {
@@ -355,7 +361,7 @@ fn address(url: &str) -> Result<(Uri, Option<HeaderValue>)> {
     Origin::of(&uri).ok_or_else(|| malformed("not an http or https address"))?;
     let authorization = user.map(|user| {
         let (name, password) = user.split_once(':').unwrap_or((user, ""));
-        let pair = [&decoded(name)[..], b":", &decoded(password)].concat();
+        let pair = [&percent::decode(name)[..], b":", &percent::decode(password)].concat();
         header_value(&format!("Basic {}", BASE64_STANDARD.encode(pair)))
     });
     Ok((uri, authorization.transpose()?))
@@ -379,21 +385,6 @@ fn encoded(path: &str) -> String {
         }
     }
     text
-}
-
-fn decoded(text: &str) -> Vec<u8> {
-    let bytes = text.as_bytes();
-    let mut decoded = Vec::with_capacity(bytes.len());
-    let mut at = 0;
-    while let Some(byte) = bytes.get(at) {
-        let hexadecimal = (*byte == b'%')
-            .then(|| text.get(at + 1..at + 3))
-            .flatten()
-            .and_then(|digits| u8::from_str_radix(digits, 16).ok());
-        decoded.push(hexadecimal.unwrap_or(*byte));
-        at += if hexadecimal.is_some() { 3 } else { 1 };
-    }
-    decoded
 }
 
 fn without_password(url: &str) -> String {

@@ -53,7 +53,7 @@ mod wire;
 pub use blob::BlobReader;
 pub use credentials::{Credential, Credentials, Secret, StoredIn};
 pub use download::{Answer, DownloadRequest, Downloaded, Downloader, Validators};
-pub use error::{RegistryError, Result};
+pub use error::{Broken, RegistryError, Result};
 pub use event::RegistryEvent;
 pub use layer::{Compression, LayerReader};
 pub use login::Login;

@@ -54,6 +54,7 @@ fn request(url: &str) -> DownloadRequest<'_> {
         authorization: None,
         known: None,
         limit: 1 << 20,
+        stopped: None,
     }
 }
 

@@ -3,6 +3,7 @@
 mod agent;
 pub(crate) mod archive;
 pub(crate) mod chmod;
+pub(crate) mod compression;
 mod content;
 pub(crate) mod copy;
 pub(crate) mod draft;
@@ -42,6 +43,7 @@ use crate::{
     explain::Trail,
     key::Parts,
     plan::{CopyFrom, Plan, StagePlan},
+    remote::{Pinned, Supplier},
     schedule::Permits,
     sources::Source,
     tree::{Ownership, Root},
@@ -62,6 +64,10 @@ pub(crate) struct Worker<'a> {
     pub(crate) events: &'a (dyn Fn(BuildEvent) + Sync),
     /// What COPYs and bind mounts read from the context, by step and place in the step.
     pub(crate) prepared: BTreeMap<(usize, usize), Vec<Source>>,
+    /// What the sources of ADDs are that lie elsewhere, by step.
+    pub(crate) pinned: BTreeMap<usize, Vec<Pinned>>,
+    /// Brings them here.
+    pub(crate) supplier: Option<Supplier<'a>>,
     pub(crate) trust: Trust<'a>,
     /// Steps that were found in the cache.
     pub(crate) cached: AtomicUsize,
@@ -166,6 +172,14 @@ impl Worker<'_> {
         self.prepared
             .get(&(index, place))
             .map_or(&[], Vec::as_slice)
+    }
+}
+
+/// What a step reads from elsewhere.
+impl Worker<'_> {
+    /// What the sources of the step `index` are that lie elsewhere.
+    fn pinned(&self, index: usize) -> &[Pinned] {
+        self.pinned.get(&index).map_or(&[], Vec::as_slice)
     }
 }
 

@@ -16,12 +16,12 @@ use std::{
     },
 };
 
-use hoist_build::{BuildError, BuildRequest, Fetch, FetchImage};
+use hoist_build::{BuildError, BuildRequest, ContextTrust, Fetch, FetchImage};
 use hoist_core::{Kind, Reference, signal::Signal};
 use hoist_engine::{Engine, EngineError, image::PullRequest};
 use hoist_sys::signal::{self, Mask, SignalFd};
 
-use self::inputs::Context;
+use self::inputs::{Context, Fetching};
 use super::{check, pull, request};
 use crate::{
     args::build::BuildFlags,
@@ -43,6 +43,9 @@ pub(crate) const EXAMPLES: &str = "
   Build one stage of another Dockerfile, with a build argument:
     hoist build -f docker/Dockerfile.dev --target test --build-arg PYTHON=3.12 .
 
+  Build a directory of a branch, straight from its repository:
+    hoist build https://github.com/me/app.git#main:service
+
   Say what could be better, without building:
     hoist build --check .
 
@@ -50,7 +53,7 @@ pub(crate) const EXAMPLES: &str = "
     hoist build --progress plain .
 ";
 
-/// `build [OPTIONS] PATH | -`.
+/// `build [OPTIONS] PATH | URL | -`.
 pub(crate) fn build(
     call: &Call<'_>,
     flags: &BuildFlags,
@@ -62,8 +65,9 @@ pub(crate) fn build(
         flags.progress.unwrap_or_default()
     };
     output::check(flags)?;
+    let cancelled = Arc::default();
     let mut engine = None;
-    let mut request = from_flags(call, &mut engine, flags, &words[0])?;
+    let mut request = from_flags(call, &mut engine, (flags, &words[0]), &cancelled)?;
     if let Some(format) = flags.method.check() {
         return check::in_place_of_build(&request.build, format);
     }
@@ -71,7 +75,6 @@ pub(crate) fn build(
         Some(engine) => engine,
         None => call.working_engine()?,
     });
-    let cancelled = cancel_on_signals()?;
     request.build.fetch = Some(fetch(&engine, flags, style, &cancelled));
     let progress = Progress::new(style);
     let record = report::Record::default();
@@ -158,8 +161,8 @@ struct Request {
 fn from_flags(
     call: &Call<'_>,
     engine: &mut Option<Engine>,
-    flags: &BuildFlags,
-    path: &str,
+    (flags, path): (&BuildFlags, &str),
+    cancelled: &Arc<AtomicBool>,
 ) -> Result<Request, CliError> {
     let reads_dockerfile = flags.file.as_deref() == Some(Path::new("-"));
     if path == "-" && reads_dockerfile {
@@ -167,11 +170,30 @@ fn from_flags(
             "invalid argument: can't use stdin for both build context and dockerfile",
         ));
     }
-    let context = Context::find(call, engine, path)?;
-    let dockerfile_text = match &context {
-        Context::Dockerfile { text, .. } => Some(text.clone()),
-        _ if reads_dockerfile => Some(inputs::read_stdin()?),
-        _ => None,
+    let piped_dockerfile = reads_dockerfile.then(inputs::read_stdin).transpose()?;
+    // From here on nothing waits for the user, except for a context that is typed.
+    if path != "-" {
+        cancel_on_signals(cancelled)?;
+    }
+    let secrets = trust::secrets(&flags.trust.secret)?;
+    let agents = trust::agents(&flags.trust.ssh)?;
+    let remote = settings::remote::access(cancelled)?;
+    let fetching = Fetching {
+        access: &remote,
+        trust: ContextTrust {
+            secrets: &secrets,
+            agents: &agents,
+        },
+        cancelled,
+    };
+    let context = Context::find(call, engine, (path, flags), &fetching)?;
+    if path == "-" {
+        cancel_on_signals(cancelled)?;
+    }
+    let dockerfile_text = match (piped_dockerfile, &context) {
+        (Some(text), _) => Some(text),
+        (None, Context::Dockerfile { text, .. }) => Some(text.clone()),
+        _ => inputs::remote_dockerfile(call, engine, flags.file.as_deref(), &fetching)?,
     };
     let build_args = flags.build_arg.iter().map(|flag| argument(flag));
     let build = BuildRequest {
@@ -198,10 +220,11 @@ fn from_flags(
         surroundings: flags.surroundings.surroundings(),
         network: flags.network.unwrap_or_default(),
         platform: flags.platform.clone(),
-        secrets: trust::secrets(&flags.trust.secret)?,
-        agents: trust::agents(&flags.trust.ssh)?,
+        secrets,
+        agents,
         allowed_secrets: flags.trust.allow_secret_in_layer.clone(),
         fetch: None,
+        remote: Some(remote),
     };
     Ok(Request {
         build,
@@ -217,9 +240,8 @@ pub(super) fn argument(flag: &str) -> (String, Option<String>) {
     }
 }
 
-/// A flag that turns true when the user interrupts; from now on signals do nothing else. A second
-/// one ends the program at once: what it leaves is swept by the next command.
-fn cancel_on_signals() -> Result<Arc<AtomicBool>, CliError> {
+/// Raise `cancelled` when the user interrupts; from now on signals do nothing else.
+fn cancel_on_signals(cancelled: &Arc<AtomicBool>) -> Result<(), CliError> {
     let cannot = |error: io::Error| {
         CliError::of(
             Kind::Unavailable,
@@ -229,14 +251,13 @@ fn cancel_on_signals() -> Result<Arc<AtomicBool>, CliError> {
     let mask = Mask::of(&[Signal::INT, Signal::TERM, Signal::HUP].map(Signal::number));
     signal::block(&mask).map_err(cannot)?;
     let signals = SignalFd::new(&mask, false).map_err(cannot)?;
-    let cancelled = Arc::new(AtomicBool::new(false));
-    let flag = Arc::clone(&cancelled);
+    let flag = Arc::clone(cancelled);
     std::thread::spawn(move || {
         while let Ok(Some(_)) = signals.read() {
             flag.store(true, Ordering::SeqCst);
         }
     });
-    Ok(cancelled)
+    Ok(())
 }
 
 /// The failure of a build as the terminal shows it: the last lines of output, the place in the
