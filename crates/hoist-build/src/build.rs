@@ -33,7 +33,7 @@ use crate::{
     explain::Trail,
     export::export,
     plan::{Action, Inputs, MountSource, Plan, plan},
-    remote::{Pinned, Supplier, unreachable},
+    remote::{Pinned, Remote, Supplier, unreachable},
     request::{BuildRequest, Built, Fetch, NamedContext},
     schedule::{self, Permits},
     sources::{Place, Source, gather},
@@ -390,15 +390,28 @@ fn pin_all(
     supplier: Option<Supplier<'_>>,
     listing: &Listing,
 ) -> Result<BTreeMap<usize, Vec<Pinned>>, BuildError> {
+    // What is named twice is the same thing in one build.
+    let known = RefCell::new(Vec::<(&Remote, Pinned)>::new());
+    let pin = |remote| {
+        let supplier = supplier.ok_or_else(|| unreachable(&Remote::shown(remote)))?;
+        let found = known
+            .borrow()
+            .iter()
+            .find(|(known, _)| *known == remote)
+            .map(|(_, pin)| pin.clone());
+        if let Some(pin) = found {
+            return Ok(pin);
+        }
+        let pin = supplier.pin(remote)?;
+        known.borrow_mut().push((remote, pin.clone()));
+        Ok::<_, BuildError>(pin)
+    };
     let mut pinned = BTreeMap::new();
     for step in plan.stages.iter().flat_map(|stage| stage.steps()) {
         let Action::Copy(copy) = &step.action else {
             continue;
         };
-        let pins = copy.remotes.iter().map(|argument| {
-            let supplier = supplier.ok_or_else(|| unreachable(&argument.remote.shown()))?;
-            supplier.pin(&argument.remote)
-        });
+        let pins = copy.remotes.iter().map(|argument| pin(&argument.remote));
         let pins = pins
             .collect::<Result<Vec<_>, BuildError>>()
             .map_err(|error| error.at(|| listing.excerpt(step.span)))?;

@@ -24,6 +24,7 @@ mod logs;
 mod monitor;
 mod network;
 mod registry;
+mod remote;
 mod rootless;
 mod run;
 mod signals;

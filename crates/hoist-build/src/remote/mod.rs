@@ -90,7 +90,7 @@ impl fmt::Debug for GitProgram {
 }
 
 /// A source of `ADD` that is not in the context.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Remote {
     File(WebFile),
     Git(GitSource),

@@ -49,7 +49,7 @@ const UNNAMED: &str = "__unnamed__";
 const IMPOSSIBLE: &str = "download";
 
 /// A file of a web server.
-#[derive(Clone)]
+#[derive(Clone, PartialEq, Eq)]
 pub(crate) struct WebFile {
     url: String,
     /// What it must be: `--checksum`.

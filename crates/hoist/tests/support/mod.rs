@@ -2,10 +2,20 @@
 //! a look around at the end whether anything was left behind.
 
 mod bases;
+#[path = "../../../hoist-build/tests/support/git_server.rs"]
+#[allow(dead_code, reason = "the tests of the builder use more of it")]
+pub(crate) mod git_server;
 mod leftovers;
 mod processes;
 pub(crate) mod registry;
 mod sandbox;
+#[path = "../../../hoist-registry/tests/support/scripted.rs"]
+#[allow(
+    dead_code,
+    reason = "made for registries, of which there are real ones here"
+)]
+#[allow(clippy::unwrap_used, reason = "a failed call is a failed test")]
+pub(crate) mod scripted;
 mod terminal;
 mod user;
 

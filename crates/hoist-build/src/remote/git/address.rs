@@ -530,7 +530,7 @@ mod tests {
             "https://h/r.git#x.lock",
             "ssh://-oProxyCommand=id/r",
             "ssh://-l@h/r",
-            "git@-oProxyCommand=id:r",
+            "git@-oProxyCommand:r",
             "git@h:-r",
             "ssh://h\n/r",
             "https:///r.git",

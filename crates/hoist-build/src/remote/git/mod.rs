@@ -39,7 +39,7 @@ const MAX_DEPTH: usize = 8;
 const ARCHIVE: &str = "commit.tar";
 
 /// A git repository as a source.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct GitSource {
     pub(crate) address: GitAddress,
     /// `.git` is kept, with the one commit.
