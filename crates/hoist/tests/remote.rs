@@ -15,7 +15,7 @@ fn application(server: &GitServer) -> Repository {
     repository
         .file(
             "service/Dockerfile",
-            "FROM busybox\nCOPY . /srv\nCMD ls -A /srv && cat /srv/data\n",
+            "FROM busybox\nCOPY . /srv\nCMD ls -A /srv; cat /srv/data /srv/service/data 2>/dev/null; true\n",
         )
         .file("service/data", "of main\n")
         .file("service/secret.txt", "x\n")
@@ -72,7 +72,7 @@ fn a_context_from_git_is_a_commit_or_a_directory_of_it() {
     shows(
         &url,
         &["-f", "service/Dockerfile"],
-        "Dockerfile\nservice\ncat: can't open '/srv/data': No such file or directory",
+        "Dockerfile\nservice\nof main",
     );
     // Equal commits give equal images, found in the cache.
     sandbox
@@ -177,9 +177,16 @@ fn further_contexts_come_from_repositories_servers_and_layouts() {
     sandbox.file("base/Dockerfile", "FROM busybox\nENV MARK=layout\n");
     let base = sandbox.path("base");
     let layout = sandbox.path("layout.tar");
-    let output = format!("type=oci,dest={},name=me/base:v2", layout.display());
+    let output = format!("type=oci,dest={}", layout.display());
     sandbox
-        .hoist(&["build", "-o", &output, base.to_str().expect("a path")])
+        .hoist(&[
+            "build",
+            "-t",
+            "me/base:v2",
+            "-o",
+            &output,
+            base.to_str().expect("a path"),
+        ])
         .ok();
     let directory = sandbox.path("layout");
     std::fs::create_dir(&directory).expect("a directory");

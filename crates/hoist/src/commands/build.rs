@@ -7,6 +7,7 @@ mod report;
 mod trust;
 
 use std::{
+    cell::Cell,
     io,
     path::Path,
     process::ExitCode,
@@ -65,9 +66,9 @@ pub(crate) fn build(
         flags.progress.unwrap_or_default()
     };
     output::check(flags)?;
-    let cancelled = Arc::default();
+    let interrupt = Interrupt::default();
     let mut engine = None;
-    let mut request = from_flags(call, &mut engine, (flags, &words[0]), &cancelled)?;
+    let mut request = from_flags(call, &mut engine, (flags, &words[0]), &interrupt)?;
     if let Some(format) = flags.method.check() {
         return check::in_place_of_build(&request.build, format);
     }
@@ -75,6 +76,8 @@ pub(crate) fn build(
         Some(engine) => engine,
         None => call.working_engine()?,
     });
+    interrupt.watch()?;
+    let cancelled = Arc::clone(&interrupt.raised);
     request.build.fetch = Some(fetch(&engine, flags, style, &cancelled));
     let progress = Progress::new(style);
     let record = report::Record::default();
@@ -162,7 +165,7 @@ fn from_flags(
     call: &Call<'_>,
     engine: &mut Option<Engine>,
     (flags, path): (&BuildFlags, &str),
-    cancelled: &Arc<AtomicBool>,
+    interrupt: &Interrupt,
 ) -> Result<Request, CliError> {
     let reads_dockerfile = flags.file.as_deref() == Some(Path::new("-"));
     if path == "-" && reads_dockerfile {
@@ -171,25 +174,18 @@ fn from_flags(
         ));
     }
     let piped_dockerfile = reads_dockerfile.then(inputs::read_stdin).transpose()?;
-    // From here on nothing waits for the user, except for a context that is typed.
-    if path != "-" {
-        cancel_on_signals(cancelled)?;
-    }
     let secrets = trust::secrets(&flags.trust.secret)?;
     let agents = trust::agents(&flags.trust.ssh)?;
-    let remote = settings::remote::access(cancelled)?;
+    let remote = settings::remote::access(&interrupt.raised)?;
     let fetching = Fetching {
         access: &remote,
         trust: ContextTrust {
             secrets: &secrets,
             agents: &agents,
         },
-        cancelled,
+        interrupt,
     };
     let context = Context::find(call, engine, (path, flags), &fetching)?;
-    if path == "-" {
-        cancel_on_signals(cancelled)?;
-    }
     let dockerfile_text = match (piped_dockerfile, &context) {
         (Some(text), _) => Some(text),
         (None, Context::Dockerfile { text, .. }) => Some(text.clone()),
@@ -240,24 +236,37 @@ pub(super) fn argument(flag: &str) -> (String, Option<String>) {
     }
 }
 
-/// Raise `cancelled` when the user interrupts; from now on signals do nothing else.
-fn cancel_on_signals(cancelled: &Arc<AtomicBool>) -> Result<(), CliError> {
-    let cannot = |error: io::Error| {
-        CliError::of(
-            Kind::Unavailable,
-            format!("cannot watch for signals: {error}"),
-        )
-    };
-    let mask = Mask::of(&[Signal::INT, Signal::TERM, Signal::HUP].map(Signal::number));
-    signal::block(&mask).map_err(cannot)?;
-    let signals = SignalFd::new(&mask, false).map_err(cannot)?;
-    let flag = Arc::clone(cancelled);
-    std::thread::spawn(move || {
-        while let Ok(Some(_)) = signals.read() {
-            flag.store(true, Ordering::SeqCst);
+/// Whether the user has interrupted.
+#[derive(Debug, Default)]
+struct Interrupt {
+    raised: Arc<AtomicBool>,
+    is_watched: Cell<bool>,
+}
+
+impl Interrupt {
+    /// Raise the flag when the user interrupts; from now on signals do nothing else. A thread does
+    /// it, so that the engine must be open: it may enter a user namespace, which one thread can.
+    fn watch(&self) -> Result<(), CliError> {
+        if self.is_watched.replace(true) {
+            return Ok(());
         }
-    });
-    Ok(())
+        let cannot = |error: io::Error| {
+            CliError::of(
+                Kind::Unavailable,
+                format!("cannot watch for signals: {error}"),
+            )
+        };
+        let mask = Mask::of(&[Signal::INT, Signal::TERM, Signal::HUP].map(Signal::number));
+        signal::block(&mask).map_err(cannot)?;
+        let signals = SignalFd::new(&mask, false).map_err(cannot)?;
+        let flag = Arc::clone(&self.raised);
+        std::thread::spawn(move || {
+            while let Ok(Some(_)) = signals.read() {
+                flag.store(true, Ordering::SeqCst);
+            }
+        });
+        Ok(())
+    }
 }
 
 /// The failure of a build as the terminal shows it: the last lines of output, the place in the

@@ -3,7 +3,6 @@
 use std::{
     io::{self, Read as _},
     path::{Path, PathBuf},
-    sync::atomic::AtomicBool,
 };
 
 use hoist_build::{
@@ -12,6 +11,7 @@ use hoist_build::{
 };
 use hoist_engine::Engine;
 
+use super::Interrupt;
 use crate::{args::build::BuildFlags, cli::Call, error::CliError};
 
 /// The build argument that keeps `.git` in a context from git.
@@ -38,7 +38,7 @@ pub(super) enum Context {
 pub(super) struct Fetching<'a> {
     pub(super) access: &'a RemoteAccess,
     pub(super) trust: ContextTrust<'a>,
-    pub(super) cancelled: &'a AtomicBool,
+    pub(super) interrupt: &'a Interrupt,
 }
 
 impl Context {
@@ -91,11 +91,12 @@ impl Context {
         let Fetching {
             access,
             trust,
-            cancelled,
+            interrupt,
         } = *fetching;
+        interrupt.watch()?;
         let name = address.text.to_owned();
         Ok(
-            match fetch_context(engine, access, address, trust, cancelled)? {
+            match fetch_context(engine, access, address, trust, &interrupt.raised)? {
                 RemoteContext::Files(files) => Self::Unpacked(files, name),
                 RemoteContext::Dockerfile(text) => Self::Dockerfile {
                     text,
@@ -147,11 +148,16 @@ pub(super) fn remote_dockerfile(
     let Fetching {
         access,
         trust,
-        cancelled,
+        interrupt,
     } = *fetching;
     let engine = working(call, engine)?;
+    interrupt.watch()?;
     Ok(Some(fetch_dockerfile(
-        engine, access, url, trust, cancelled,
+        engine,
+        access,
+        url,
+        trust,
+        &interrupt.raised,
     )?))
 }
 
