@@ -3,7 +3,7 @@
 use std::{
     collections::HashMap,
     io::{self, Read},
-    sync::{Mutex, PoisonError},
+    sync::{Arc, Mutex, PoisonError},
     time::Duration,
 };
 
@@ -20,7 +20,7 @@ use ureq::{
 };
 
 use crate::{
-    connector::TlsConnector,
+    connector::{AttentiveConnector, TlsConnector},
     error::{Broken, RegistryError, Result},
     event::RegistryEvent,
     insecure::Insecure,
@@ -279,10 +279,13 @@ impl Wire {
             .max_idle_connections(32)
             .max_idle_connections_per_host(16)
             .build();
-        let connector =
-            ().chain(ConnectProxyConnector::default())
-                .chain(TcpConnector::default())
-                .chain(TlsConnector { settings });
+        let connector = ()
+            .chain(ConnectProxyConnector::default())
+            .chain(TcpConnector::default())
+            .chain(AttentiveConnector {
+                cancelled: Arc::clone(&options.cancelled),
+            })
+            .chain(TlsConnector { settings });
         let agent = Agent::with_parts(config, connector, DefaultResolver::default());
         agents.insert(key, agent.clone());
         Ok(agent)
@@ -433,6 +436,11 @@ fn report_limits(options: &Options, at: &Origin, response: &Response) {
 
 /// Why a connection failed, of the HTTP client's error.
 pub(crate) fn connection_failure(action: String, error: ureq::Error) -> RegistryError {
+    if let ureq::Error::Io(error) = &error
+        && matches!(RegistryError::of_io(error), Some(RegistryError::Cancelled))
+    {
+        return RegistryError::Cancelled;
+    }
     let (reason, source) = match error {
         ureq::Error::Io(error) => (broken(&error), Some(error)),
         ureq::Error::Timeout(_) => (Broken::Timeout, None),

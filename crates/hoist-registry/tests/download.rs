@@ -6,6 +6,7 @@ mod support;
 use std::{
     fs::File,
     io::{Read, Seek},
+    sync::{Arc, atomic::Ordering},
 };
 
 use hoist_core::Digest;
@@ -199,6 +200,35 @@ fn a_body_without_end_and_lies_about_its_length_are_errors() {
         .filter(|line| line.ends_with("/short"))
         .count();
     assert_eq!(shorts, 4, "as often as was allowed");
+}
+
+#[test]
+fn a_server_that_says_nothing_holds_nobody_up() {
+    let server = Scripted::start(|exchange| {
+        if exchange.seen.target == "/late" {
+            exchange.announce(200, &[], 100);
+            exchange.raw(b"begun");
+        }
+        exchange.stall();
+    });
+    for path in ["/silent", "/late"] {
+        let (options, _) = options();
+        let cancelled = Arc::clone(&options.cancelled);
+        let downloader = Downloader::new(options).unwrap();
+        let url = url(&server, path);
+        std::thread::scope(|scope| {
+            let download = scope.spawn(|| {
+                let mut file = tempfile::tempfile().unwrap();
+                downloader.download(&request(&url), &mut file)
+            });
+            while !server.lines().iter().any(|line| line.ends_with(path)) {
+                std::thread::yield_now();
+            }
+            cancelled.store(true, Ordering::Relaxed);
+            let error = download.join().unwrap().unwrap_err();
+            assert!(matches!(error, RegistryError::Cancelled), "{error}");
+        });
+    }
 }
 
 #[test]
