@@ -175,7 +175,7 @@ fn a_body_without_end_and_lies_about_its_length_are_errors() {
         "/endless" => exchange.endless(&[], b"x"),
         "/long" => exchange.announce(200, &[], 2 << 20),
         "/huge" => {
-            exchange.raw(b"HTTP/1.1 200 OK\r\nContent-Length: 99999999999999999999999999\r\n\r\n")
+            exchange.raw(b"HTTP/1.1 200 OK\r\nContent-Length: 99999999999999999999999999\r\n\r\n");
         }
         "/short" => {
             exchange.announce(200, &[], 100);

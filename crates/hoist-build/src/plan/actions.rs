@@ -385,7 +385,7 @@ fn remote_kind(source: &str) -> Result<Option<&'static str>, String> {
     }
 }
 
-fn bad_git(reason: String) -> BuildError {
+fn bad_git(reason: impl std::fmt::Display) -> BuildError {
     BuildError::Invalid {
         message: format!("invalid git source: {reason}"),
         hints: Vec::new(),

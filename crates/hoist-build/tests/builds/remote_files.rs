@@ -31,7 +31,7 @@ impl Web {
         let sent = Arc::new(AtomicUsize::new(0));
         let (served, counted) = (Arc::clone(&content), Arc::clone(&sent));
         let server = Scripted::start(move |exchange| {
-            let content = served.lock().unwrap().clone();
+            let content = served.lock().expect("the content").clone();
             let tag = format!("\"{}\"", Digest::of(&content).short());
             if exchange.seen.header("if-none-match") == Some(&tag) {
                 return exchange.reply(304, &[("ETag", &tag)], b"");

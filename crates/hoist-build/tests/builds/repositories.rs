@@ -23,12 +23,12 @@ fn filled(server: &GitServer, name: &str) -> Repository {
         .file("readme", "first\n")
         .file("app/run.sh", "#!/bin/sh\n");
     repository.git(&["update-index", "--add", "--chmod=+x", "app/run.sh"]);
-    std::os::unix::fs::symlink("run.sh", repository.path().join("app/link")).unwrap();
+    std::os::unix::fs::symlink("run.sh", repository.path().join("app/link")).expect("a link");
     fs::set_permissions(
         repository.path().join("app/run.sh"),
         std::os::unix::fs::PermissionsExt::from_mode(0o755),
     )
-    .unwrap();
+    .expect("a mode");
     repository.commit();
     repository.git(&["tag", "-a", "-m", "x", "v1"]);
     repository.git(&["checkout", "--quiet", "-b", "side"]);
@@ -537,7 +537,7 @@ fn leaf_commit(world: &World, url: &str) -> String {
         .args(["ls-remote", url, "HEAD"])
         .current_dir(world.directory.path())
         .output()
-        .unwrap();
+        .expect("git runs");
     String::from_utf8_lossy(&output.stdout)[..40].to_owned()
 }
 

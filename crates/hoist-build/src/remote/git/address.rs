@@ -423,87 +423,89 @@ mod tests {
         }
     }
 
+    /// Addresses, and what they are shown as or refused for.
+    const ADDRESSES: &[(&str, &str)] = &[
+        ("https://example.com/", "other"),
+        ("https://example.com/foo", "other"),
+        ("https://example.com/foo.git", "https://example.com/foo.git"),
+        ("HTTPS://Example.com/foo.git", "https://Example.com/foo.git"),
+        ("https://h/foo.git#deadbeef", "https://h/foo.git#deadbeef"),
+        (
+            "https://h/foo.git#release/1.2",
+            "https://h/foo.git#release/1.2",
+        ),
+        ("https://h/foo.git/", "other"),
+        ("https://h/foo.git.bar", "other"),
+        ("git://example.com/foo", "git://example.com/foo"),
+        ("ssh://git@h:22/foo", "ssh://git@h:22/foo"),
+        ("github.com/moby/buildkit", "other"),
+        ("custom.xyz/moby/buildkit.git", "other"),
+        ("https://u:p@h/r.git", "https://h/r.git"),
+        (
+            "git@github.com:moby/buildkit",
+            "git@github.com:moby/buildkit",
+        ),
+        (
+            "https://h/r.git#baz/qux:quux/quuz",
+            "https://h/r.git#baz/qux:quux/quuz",
+        ),
+        ("https://h/r.git#:folder/", "https://h/r.git#:folder"),
+        ("https://h/r.git#", "https://h/r.git"),
+        ("./.git", "other"),
+        (".git", "other"),
+        ("a@b", "other"),
+        ("file:///srv/r.git", "other"),
+        ("ext::sh -c id", "other"),
+        (
+            "https://h/r.git?ref=v1&subdir=/subdir",
+            "https://h/r.git#v1:subdir",
+        ),
+        ("https://h/r.git?subdir=a%20b#v1", "https://h/r.git#v1:a b"),
+        ("https://h/r.git?tag=v1", "https://h/r.git#refs/tags/v1"),
+        (
+            "https://h/r.git?branch=refs/heads/b",
+            "https://h/r.git#refs/heads/b",
+        ),
+        ("https://h/r.git?ref=a#b", "ref conflicts: \"b\" vs \"a\""),
+        (
+            "https://h/r.git?ref=a&tag=b",
+            "ref conflicts: \"a\" vs \"refs/tags/b\"",
+        ),
+        (
+            "https://h/r.git?tag=a&branch=b",
+            "branch conflicts with tag",
+        ),
+        ("git@h:r?subdir=/s#v1", "git@h:r#v1:s"),
+        ("https://h/r.git?mtime=commit", "https://h/r.git"),
+        ("https://h/r.git?mtime=x", "invalid mtime value: \"x\""),
+        (
+            "https://h/r.git?fetch-by-commit&checksum=dead",
+            "fetch-by-commit needs a full commit: write checksum= with all of its digits",
+        ),
+        (
+            "https://h/r.git?keep-git-dir&submodules=0",
+            "https://h/r.git keep=true submodules=false",
+        ),
+        (
+            "https://h/r.git?keep-git-dir=x",
+            "invalid keep-git-dir value: \"x\"",
+        ),
+        ("https://h/r.git?commit=dead", "https://h/r.git = dead"),
+        ("https://h/r.git?invalid=1", "unexpected query \"invalid\""),
+        ("https://h/r.git?ref=", "query \"ref\" has no value"),
+        (
+            "https://h/r.git?ref=a&ref=a",
+            "query \"ref\" has multiple values",
+        ),
+    ];
+
     #[test]
     fn addresses_are_buildkits() {
         let by_commit = format!("https://h/r.git?fetch-by-commit&checksum={COMMIT}#refs/heads/b");
         let pinned = format!("https://h/r.git#refs/heads/b = {COMMIT} by commit=true");
-        let table = [
-            ("https://example.com/", "other"),
-            ("https://example.com/foo", "other"),
-            ("https://example.com/foo.git", "https://example.com/foo.git"),
-            ("HTTPS://Example.com/foo.git", "https://Example.com/foo.git"),
-            ("https://h/foo.git#deadbeef", "https://h/foo.git#deadbeef"),
-            (
-                "https://h/foo.git#release/1.2",
-                "https://h/foo.git#release/1.2",
-            ),
-            ("https://h/foo.git/", "other"),
-            ("https://h/foo.git.bar", "other"),
-            ("git://example.com/foo", "git://example.com/foo"),
-            ("ssh://git@h:22/foo", "ssh://git@h:22/foo"),
-            ("github.com/moby/buildkit", "other"),
-            ("custom.xyz/moby/buildkit.git", "other"),
-            ("https://u:p@h/r.git", "https://h/r.git"),
-            (
-                "git@github.com:moby/buildkit",
-                "git@github.com:moby/buildkit",
-            ),
-            (
-                "https://h/r.git#baz/qux:quux/quuz",
-                "https://h/r.git#baz/qux:quux/quuz",
-            ),
-            ("https://h/r.git#:folder/", "https://h/r.git#:folder"),
-            ("https://h/r.git#", "https://h/r.git"),
-            ("./.git", "other"),
-            (".git", "other"),
-            ("a@b", "other"),
-            ("file:///srv/r.git", "other"),
-            ("ext::sh -c id", "other"),
-            (
-                "https://h/r.git?ref=v1&subdir=/subdir",
-                "https://h/r.git#v1:subdir",
-            ),
-            ("https://h/r.git?subdir=a%20b#v1", "https://h/r.git#v1:a b"),
-            ("https://h/r.git?tag=v1", "https://h/r.git#refs/tags/v1"),
-            (
-                "https://h/r.git?branch=refs/heads/b",
-                "https://h/r.git#refs/heads/b",
-            ),
-            ("https://h/r.git?ref=a#b", "ref conflicts: \"b\" vs \"a\""),
-            (
-                "https://h/r.git?ref=a&tag=b",
-                "ref conflicts: \"a\" vs \"refs/tags/b\"",
-            ),
-            (
-                "https://h/r.git?tag=a&branch=b",
-                "branch conflicts with tag",
-            ),
-            ("git@h:r?subdir=/s#v1", "git@h:r#v1:s"),
-            ("https://h/r.git?mtime=commit", "https://h/r.git"),
-            ("https://h/r.git?mtime=x", "invalid mtime value: \"x\""),
-            (by_commit.as_str(), pinned.as_str()),
-            (
-                "https://h/r.git?fetch-by-commit&checksum=dead",
-                "fetch-by-commit needs a full commit: write checksum= with all of its digits",
-            ),
-            (
-                "https://h/r.git?keep-git-dir&submodules=0",
-                "https://h/r.git keep=true submodules=false",
-            ),
-            (
-                "https://h/r.git?keep-git-dir=x",
-                "invalid keep-git-dir value: \"x\"",
-            ),
-            ("https://h/r.git?commit=dead", "https://h/r.git = dead"),
-            ("https://h/r.git?invalid=1", "unexpected query \"invalid\""),
-            ("https://h/r.git?ref=", "query \"ref\" has no value"),
-            (
-                "https://h/r.git?ref=a&ref=a",
-                "query \"ref\" has multiple values",
-            ),
-        ];
-        for (text, expected) in table {
-            assert_eq!(shown(text), expected, "{text}");
+        assert_eq!(shown(&by_commit), pinned);
+        for (text, expected) in ADDRESSES {
+            assert_eq!(shown(text), *expected, "{text}");
         }
         let context = GitAddress::parse_context("github.com/moby/buildkit?tag=v1").unwrap();
         assert_eq!(

@@ -260,13 +260,13 @@ impl Supplier<'_> {
         target.left = target.left.checked_sub(1).ok_or_else(|| {
             too_many(
                 parent.remote,
-                format!("{} submodules", tree::MAX_SUBMODULES),
+                &format!("{} submodules", tree::MAX_SUBMODULES),
             )
         })?;
         if parent.depth + 1 > MAX_DEPTH {
             return Err(too_many(
                 parent.remote,
-                format!("{MAX_DEPTH} levels of submodules"),
+                &format!("{MAX_DEPTH} levels of submodules"),
             ));
         }
         let host = match parent.trust {
@@ -290,7 +290,7 @@ impl Supplier<'_> {
     }
 }
 
-fn too_many(remote: &GitRemote, what: String) -> BuildError {
+fn too_many(remote: &GitRemote, what: &str) -> BuildError {
     BuildError::Git {
         remote: remote.url.clone(),
         problem: format!("it has more than {what}"),
@@ -400,7 +400,7 @@ fn with_addresses(
 ) -> Result<Vec<(Gitlink, GitRemote)>, BuildError> {
     let refused = |path: &str, reason: &str| BuildError::Git {
         remote: checkout.remote.url.clone(),
-        problem: format!("its submodule {:?} cannot be fetched: {reason}", path),
+        problem: format!("its submodule {path:?} cannot be fetched: {reason}"),
         hints: vec!["leave submodules out: ?submodules=false".to_owned()],
     };
     let blob = format!("{}:.gitmodules", checkout.wanted.commit);
