@@ -9,7 +9,7 @@ use crate::program::Result;
 use crate::workspace;
 
 /// Licences that a part of hoist may have.
-const ALLOWED: [&str; 13] = [
+const ALLOWED: [&str; 14] = [
     "0BSD",
     "Apache-2.0",
     "Apache-2.0 WITH LLVM-exception",
@@ -19,6 +19,8 @@ const ALLOWED: [&str; 13] = [
     "CC0-1.0",
     // The list of certificate authorities that browsers trust: data.
     "CDLA-Permissive-2.0",
+    // The BSD licence in the words of bzip2.
+    "bzip2-1.0.6",
     "ISC",
     "MIT",
     "Unicode-3.0",

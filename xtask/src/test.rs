@@ -7,7 +7,7 @@ use crate::program::{self, Result, command};
 use crate::{bases, debian, licences, vm, workspace};
 
 /// Programs that tests use, and the Debian packages that they come from.
-const NEEDS: [(&str, &str); 17] = [
+const NEEDS: [(&str, &str); 19] = [
     ("mmdebstrap", "mmdebstrap"),
     (
         "/usr/share/keyrings/debian-archive-keyring.gpg",
@@ -28,6 +28,8 @@ const NEEDS: [(&str, &str); 17] = [
     ("htpasswd", "apache2-utils"),
     ("openssl", "openssl"),
     ("git", "git"),
+    ("xz", "xz-utils"),
+    ("bzip2", "bzip2"),
 ];
 
 /// All checks and tests; with a filter only the tests whose name contains it.

@@ -34,11 +34,12 @@ use crate::{
     explain::Trail,
     export::export,
     plan::{Action, Inputs, Plan, plan},
+    remote::{Pinned, Remote, Supplier, unreachable},
     reproducible::{
         SOURCE_DATE_EPOCH, Times,
         epoch::{Epoch, Question, choose},
     },
-    request::{BuildRequest, Built, Timestamps, Trace},
+    request::{BuildRequest, Built, NamedContext, Timestamps, Trace},
     schedule::{self, Permits},
     sources::{Place, Source, gather},
     task::Tasks,
@@ -69,19 +70,33 @@ pub fn build(
     let tasks = Tasks::new(events);
     let elsewhere = Elsewhere::open(engine, request, &tasks, cancelled)?;
     let planning = Instant::now();
-    let place = (&listing, path.as_deref());
-    let (plan, epoch) = make_plan(engine, request, &dockerfile, place, &elsewhere)?;
+    let reading = Reading {
+        dockerfile: &dockerfile,
+        listing: &listing,
+        path: path.as_deref(),
+        contexts: &loaded_contexts(engine, &request.contexts)?,
+        elsewhere: &elsewhere,
+    };
+    let (plan, epoch) = make_plan(engine, request, &reading)?;
     tell_bases(events, &plan, planning);
     tell(epoch.as_ref(), request.timestamps, events);
     let remembered = engine.settings().root.join(CONTEXTS);
     let reading = Instant::now();
-    let contexts = Contexts::open(request, &plan, path.as_deref(), &remembered)?;
+    let supplier = request.remote.as_ref().map(|access| Supplier {
+        engine,
+        access,
+        secrets: &request.secrets,
+        agents: &request.agents,
+        stop: cancelled,
+    });
+    let contexts = Contexts::open(request, &plan, path.as_deref(), (&remembered, supplier))?;
     tell_ignore_file(events, &contexts.main, reading);
     let patterns = contexts.main.patterns();
     let mut checks = Checks::begin(&dockerfile, &listing, request, &plan, patterns, events)?;
     let gathered = gather_all(&plan, &contexts, &listing, cancelled);
     contexts.save();
     let prepared = gathered?;
+    let pinned = pin_all(&plan, supplier, &listing)?;
     checks.context(&contexts.main, &plan, &prepared, events);
     events(BuildEvent::PartFinished {
         index: None,
@@ -114,6 +129,8 @@ pub fn build(
         tasks: &tasks,
         elsewhere: &elsewhere,
         prepared,
+        pinned,
+        supplier,
         trust: Trust::of(request),
         told: Told::default(),
         ran: Mutex::default(),
@@ -294,13 +311,46 @@ pub(crate) fn stage_arguments(request: &BuildRequest) -> BTreeMap<String, String
         .collect()
 }
 
+/// The named contexts, with images of layouts as images of the store.
+fn loaded_contexts(
+    engine: &Engine,
+    contexts: &BTreeMap<String, NamedContext>,
+) -> Result<BTreeMap<String, NamedContext>, BuildError> {
+    let contexts = contexts.iter().map(|(name, context)| {
+        let context = match context {
+            NamedContext::Layout(image) => {
+                NamedContext::Image(engine.load_layout(image)?.to_string())
+            }
+            other => other.clone(),
+        };
+        Ok((name.clone(), context))
+    });
+    contexts.collect()
+}
+
+/// What a plan is made from, beside the request.
+#[derive(Clone, Copy)]
+struct Reading<'a> {
+    dockerfile: &'a Dockerfile,
+    listing: &'a Listing,
+    /// Where the Dockerfile lies, when it is a file.
+    path: Option<&'a Path>,
+    contexts: &'a BTreeMap<String, NamedContext>,
+    elsewhere: &'a Elsewhere<'a>,
+}
+
 fn make_plan(
     engine: &Engine,
     request: &BuildRequest,
-    dockerfile: &Dockerfile,
-    (listing, path): (&Listing, Option<&Path>),
-    elsewhere: &Elsewhere<'_>,
+    reading: &Reading<'_>,
 ) -> Result<(Plan, Option<Epoch>), BuildError> {
+    let Reading {
+        dockerfile,
+        listing,
+        path,
+        contexts,
+        elsewhere,
+    } = *reading;
     let mut build_args = stage_arguments(request);
     if let Some(image) = build_args.get(SYNTAX)
         && !is_own_frontend(image)
@@ -319,7 +369,7 @@ fn make_plan(
         build_args: &build_args,
         build_platform: &host,
         target_platform: request.platform.as_ref().unwrap_or(&host),
-        contexts: &request.contexts.keys().cloned().collect(),
+        contexts: &contexts.keys().cloned().collect(),
     };
     let mut resolution = resolve(dockerfile, &inputs).map_err(|error| listing.language(error))?;
     let known = RefCell::new(BTreeMap::<String, Arc<StoredImage>>::new());
@@ -357,7 +407,7 @@ fn make_plan(
         allowed: &request.allowed,
         devices: &devices,
         secrets: &request.secrets,
-        contexts: &request.contexts,
+        contexts,
         surroundings: &request.surroundings,
         can_run: &emulation::can_run,
         agents: &request.agents,
@@ -400,7 +450,8 @@ fn find_image(
     let is_missing = matches!(found, Err(StoreError::NoSuchImage(_)));
     let fetch = request.fetch.as_ref();
     let fetch = fetch.filter(|fetch| fetch.always || is_missing);
-    let (Some(fetch), Ok(reference)) = (fetch, Reference::parse(name)) else {
+    let is_id = name.parse::<hoist_core::Digest>().is_ok();
+    let (Some(fetch), Ok(reference), false) = (fetch, Reference::parse(name), is_id) else {
         return stored(engine, name);
     };
     // Where looking fails, the pull says why.
@@ -493,6 +544,44 @@ fn gather_all(
         }
     }
     Ok(prepared)
+}
+
+/// Find out what everything is that the plan reads from elsewhere.
+fn pin_all(
+    plan: &Plan,
+    supplier: Option<Supplier<'_>>,
+    listing: &Listing,
+) -> Result<BTreeMap<usize, Vec<Pinned>>, BuildError> {
+    // What is named twice is the same thing in one build.
+    let known = RefCell::new(Vec::<(&Remote, Pinned)>::new());
+    let pin = |remote| {
+        let supplier = supplier.ok_or_else(|| unreachable(&Remote::shown(remote)))?;
+        let found = known
+            .borrow()
+            .iter()
+            .find(|(known, _)| *known == remote)
+            .map(|(_, pin)| pin.clone());
+        if let Some(pin) = found {
+            return Ok(pin);
+        }
+        let pin = supplier.pin(remote)?;
+        known.borrow_mut().push((remote, pin.clone()));
+        Ok::<_, BuildError>(pin)
+    };
+    let mut pinned = BTreeMap::new();
+    for step in plan.stages.iter().flat_map(|stage| stage.steps()) {
+        let Action::Copy(copy) = &step.action else {
+            continue;
+        };
+        let pins = copy.remotes.iter().map(|argument| pin(&argument.remote));
+        let pins = pins
+            .collect::<Result<Vec<_>, BuildError>>()
+            .map_err(|error| error.at(|| listing.excerpt(step.span)))?;
+        if !pins.is_empty() {
+            pinned.insert(step.index, pins);
+        }
+    }
+    Ok(pinned)
 }
 
 /// How much of the context the build reads.

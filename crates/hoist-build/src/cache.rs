@@ -6,6 +6,8 @@
 //!                trails/<name>  the keys that the last build of a Dockerfile had (explain.rs)
 //! cache/context-v1/<name>       digests of context files (context/memory.rs)
 //! cache/mounts-v1/<name>/       cache mounts (execute/mounts.rs)
+//! cache/http-v1/                files of web servers (remote/web.rs)
+//! cache/git-v1/                 repositories (remote/git/repository.rs)
 //! cache/collected               when it was tidied (collect.rs)
 //! ```
 //!
@@ -30,7 +32,12 @@ use hoist_sys::{
 use rustix::fs::{AtFlags, CWD, Timespec, Timestamps, UTIME_NOW, utimensat};
 use serde::{Deserialize, Serialize};
 
-use crate::{error::BuildError, exchange::elsewhere::Elsewhere, key::Parts};
+use crate::{
+    error::BuildError,
+    exchange::elsewhere::Elsewhere,
+    key::Parts,
+    remote::{git, web},
+};
 
 /// The directory of the records, below the root.
 const DIRECTORY: &str = "cache/build-v1";
@@ -342,15 +349,21 @@ pub fn prune_cache(engine: &Engine, prune: Prune) -> Result<u64, BuildError> {
             freed += remove(&path)?;
         }
     }
+    let root = &engine.settings().root;
+    freed += web::forget(root)?;
     if prune == Prune::All {
-        let root = &engine.settings().root;
         for directory in [records.join("trails"), root.join(CONTEXTS)] {
             for path in list(&directory)? {
                 freed += remove(&path)?;
             }
         }
         freed += remove(&root.join(COLLECTED))?;
-        for directory in list(&root.join(MOUNTS))? {
+        freed += remove(&root.join(git::repository::KNOWN_HOSTS))?;
+        for path in list(&root.join(web::FILES))? {
+            freed += remove(&path)?;
+        }
+        let repositories = list(&root.join(git::repository::DIRECTORY))?;
+        for directory in list(&root.join(MOUNTS))?.into_iter().chain(repositories) {
             if let Ok(Some(lock)) = Lock::try_exclusive(&directory.join("lock")) {
                 freed += size_of(&directory);
                 remove_tree(&directory)?;

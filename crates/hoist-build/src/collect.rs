@@ -16,6 +16,7 @@ use hoist_sys::{
 use crate::{
     cache::{self, COLLECTED, MOUNTS, Record},
     error::BuildError,
+    remote::{git, web},
 };
 
 /// How often builds look through the cache.
@@ -75,6 +76,10 @@ pub enum CacheKind {
     SharedStep,
     /// The directory of `RUN --mount=type=cache`.
     Mount,
+    /// A file of a web server.
+    Download,
+    /// A git repository.
+    Repository,
 }
 
 /// Everything that the cache holds, what was used last first.
@@ -110,6 +115,32 @@ pub fn cache_entries(engine: &Engine) -> Result<Vec<CacheEntry>, BuildError> {
             kind: CacheKind::Mount,
         });
     }
+    let root = &engine.settings().root;
+    let addresses = web::addresses(root);
+    for path in cache::list(&root.join(web::FILES))? {
+        let id = name(&path);
+        let address = addresses.get(&id).map_or("", String::as_str);
+        entries.push(CacheEntry {
+            description: format!("file {address}"),
+            size: std::fs::metadata(&path).map_or(0, |found| found.len()),
+            last_used: modified(&path),
+            kind: CacheKind::Download,
+            id,
+        });
+    }
+    for path in cache::list(&root.join(git::repository::DIRECTORY))? {
+        if !path.is_dir() {
+            continue;
+        }
+        let address = std::fs::read_to_string(path.join("address")).unwrap_or_default();
+        entries.push(CacheEntry {
+            id: name(&path),
+            description: format!("repository {address}"),
+            size: cache::size_of(&path),
+            last_used: modified(&path.join("lock")),
+            kind: CacheKind::Repository,
+        });
+    }
     entries.sort_by(|a, b| b.last_used.cmp(&a.last_used).then_with(|| a.id.cmp(&b.id)));
     Ok(entries)
 }
@@ -124,9 +155,18 @@ pub fn collect_cache(engine: &Engine, policy: &CachePolicy) -> Result<u64, Build
     let entries = cache_entries(engine)?;
     let records = cache::directory(engine);
     for entry in doomed(&entries, policy, SystemTime::now()) {
-        if entry.kind == CacheKind::Mount {
-            let directory = engine.settings().root.join(MOUNTS).join(&entry.id);
-            // One that a step uses right now stays.
+        let root = &engine.settings().root;
+        let directory = match entry.kind {
+            CacheKind::Mount => Some(root.join(MOUNTS)),
+            CacheKind::Repository => Some(root.join(git::repository::DIRECTORY)),
+            CacheKind::Download => {
+                freed += cache::remove(&root.join(web::FILES).join(&entry.id))?;
+                continue;
+            }
+            CacheKind::Step | CacheKind::SharedStep => None,
+        };
+        if let Some(directory) = directory.map(|parent| parent.join(&entry.id)) {
+            // One that a build uses right now stays.
             if let Ok(Some(lock)) = Lock::try_exclusive(&directory.join("lock")) {
                 cache::remove_tree(&directory)?;
                 freed += entry.size;
@@ -233,7 +273,9 @@ impl CacheEntry {
     #[must_use]
     pub fn reclaimable(&self) -> u64 {
         match self.kind {
-            CacheKind::Step | CacheKind::Mount => self.size,
+            CacheKind::Step | CacheKind::Mount | CacheKind::Download | CacheKind::Repository => {
+                self.size
+            }
             CacheKind::SharedStep => 0,
         }
     }

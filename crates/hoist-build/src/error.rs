@@ -8,6 +8,7 @@ use std::{io, path::PathBuf};
 use hoist_core::{Describe, Kind, Reference};
 use hoist_dockerfile::DockerfileError;
 use hoist_engine::EngineError;
+use hoist_registry::{Broken, RegistryError};
 use hoist_store::StoreError;
 use rustix::io::Errno;
 
@@ -209,6 +210,44 @@ pub enum BuildError {
         /// Why not.
         source: Box<Self>,
     },
+    /// A file of a web server cannot be fetched.
+    #[error("cannot fetch {url}")]
+    Download {
+        /// The address, without user, password and query.
+        url: String,
+        /// Why not.
+        source: Box<RegistryError>,
+    },
+    /// What was fetched is not what the Dockerfile says.
+    #[error("checksum mismatch for {what}: expected {expected}, got {actual}")]
+    Checksum {
+        /// The address.
+        what: String,
+        /// A digest, or a commit.
+        expected: String,
+        /// What came.
+        actual: String,
+    },
+    /// A git repository cannot be fetched, or is not wanted as it is.
+    #[error("cannot fetch the git repository {remote}: {problem}")]
+    Git {
+        /// The address, without user and password.
+        remote: String,
+        /// Why not, in git's words where it has some.
+        problem: String,
+        /// What to do.
+        hints: Vec<String>,
+    },
+    /// A program that the build needs cannot be run.
+    #[error("cannot run {program}")]
+    Program {
+        /// Which one.
+        program: &'static str,
+        /// How to come by it.
+        hints: Vec<String>,
+        /// Why not.
+        source: io::Error,
+    },
     /// The user interrupted the build.
     #[error("build cancelled")]
     Cancelled,
@@ -289,6 +328,7 @@ impl Describe for BuildError {
                 Kind::NotFound
             }
             Self::Fetch { source, .. } => source.kind(),
+            Self::Download { source, .. } => source.kind(),
             Self::Language { error, .. } => error.kind(),
             Self::IgnoreFile { .. }
             | Self::Invalid { .. }
@@ -296,9 +336,14 @@ impl Describe for BuildError {
             | Self::SeveralSources { .. }
             | Self::UnknownOwner { .. }
             | Self::SecretInLayer { .. }
+            | Self::Checksum { .. }
             | Self::Archive { .. } => Kind::Invalid,
             Self::Unsupported { .. } | Self::Platform { .. } => Kind::Unsupported,
-            Self::Vanished { .. } | Self::Agent { .. } | Self::CacheLost => Kind::Unavailable,
+            Self::Vanished { .. }
+            | Self::Agent { .. }
+            | Self::CacheLost
+            | Self::Git { .. }
+            | Self::Program { .. } => Kind::Unavailable,
             Self::Step { code, .. } => {
                 Kind::ContainerCommand(u8::try_from(*code).unwrap_or(u8::MAX))
             }
@@ -318,7 +363,13 @@ impl Describe for BuildError {
             Self::Invalid { hints, .. }
             | Self::Unsupported { hints, .. }
             | Self::MissingSource { hints, .. }
+            | Self::Git { hints, .. }
+            | Self::Program { hints, .. }
             | Self::Step { hints, .. } => hints.clone(),
+            Self::Download { source, url } => download_hints(source, url),
+            Self::Checksum { actual, .. } => vec![format!(
+                "nothing of it was kept; if the new content is the right one, write --checksum={actual}"
+            )],
             // With an excerpt, the help stands in it.
             Self::Language { error, rendered } if rendered.is_empty() => error.hints(),
             Self::BaseImage { similar, reference } => base_image_hints(similar, reference),
@@ -392,6 +443,41 @@ fn dockerfile_hints(similar: &[String], path: &std::path::Path) -> Vec<String> {
         )],
         names => vec![format!("did you mean -f {}?", names.join(" or -f "))],
     }
+}
+
+fn download_hints(source: &RegistryError, url: &str) -> Vec<String> {
+    let host = url
+        .split("://")
+        .nth(1)
+        .and_then(|rest| rest.split('/').next());
+    let host = host
+        .unwrap_or_default()
+        .split(':')
+        .next()
+        .unwrap_or_default();
+    let hint = match source {
+        RegistryError::Status {
+            status: 401 | 403, ..
+        } => format!(
+            "give a token: --secret id=HTTP_AUTH_TOKEN_{host},env=…, or a header: id=HTTP_AUTH_HEADER_{host}"
+        ),
+        RegistryError::Status {
+            status: 404 | 410, ..
+        } => "check the address".to_owned(),
+        RegistryError::Connection { reason, .. } => match reason {
+            Broken::Name | Broken::Refused | Broken::Timeout | Broken::Proxy => {
+                "check the address, the network, and whether a proxy has to be set (HTTPS_PROXY); \
+                 with --checksum nothing is fetched that was fetched before"
+                    .to_owned()
+            }
+            Broken::UnknownAuthority => {
+                "name a bundle of authorities that has this one: SSL_CERT_FILE=FILE".to_owned()
+            }
+            _ => return Vec::new(),
+        },
+        _ => return Vec::new(),
+    };
+    vec![hint]
 }
 
 fn base_image_hints(similar: &[String], reference: &str) -> Vec<String> {

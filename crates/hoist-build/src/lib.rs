@@ -39,6 +39,7 @@ mod mistakes;
 mod output;
 mod parts;
 mod plan;
+mod remote;
 mod reproducible;
 mod request;
 mod schedule;
@@ -61,6 +62,12 @@ pub use error::BuildError;
 pub use exchange::{CacheExport, CacheMode, CacheMounts, CacheTarget};
 pub use import::import;
 pub use output::{ImageArchive, write_directory, write_files, write_image_archive};
+pub use remote::{
+    GitProgram, RemoteAccess,
+    context::{
+        ContextAddress, ContextTrust, RemoteContext, fetch_context, fetch_dockerfile, is_remote,
+    },
+};
 pub use request::{
     BuildRequest, Built, BuiltLayer, BuiltStep, DescribeImage, DescribedImage, Fetch, FetchImage,
     ImportRequest, NamedContext, Timestamps, Trace,

@@ -8,6 +8,7 @@ use crate::{
     execute::draft::Owner,
     key::{Parts, chain},
     plan::{CopyAction, HOSTNAME, RunAction, VariableOrigin},
+    remote::Pinned,
     sources::Source,
 };
 
@@ -85,7 +86,12 @@ pub(crate) enum Ground<'a> {
 }
 
 /// `COPY` and `ADD` by content: equal files give an equal key, wherever they come from.
-pub(crate) fn copy(action: &CopyAction, ground: Ground<'_>, sources: &[Source]) -> Parts {
+pub(crate) fn copy(
+    action: &CopyAction,
+    ground: Ground<'_>,
+    sources: &[Source],
+    pinned: &[Pinned],
+) -> Parts {
     let mut parts = copy_instruction(action, ground);
     for source in sources {
         let kind = if source.is_archive {
@@ -97,6 +103,13 @@ pub(crate) fn copy(action: &CopyAction, ground: Ground<'_>, sources: &[Source]) 
             format!("{kind} {}", source.label()),
             source.digest.to_string(),
         );
+    }
+    for Pinned {
+        part: (name, value),
+        ..
+    } in pinned
+    {
+        parts.push(name, value);
     }
     parts
 }

@@ -3,11 +3,14 @@
 use std::{collections::BTreeMap, fmt, path::PathBuf, sync::Arc};
 
 use hoist_core::{Digest, Platform, Reference, event::Warning, image::Image};
-use hoist_engine::{EngineError, artifact::Artifact, request::NetworkMode, step::Surroundings};
+use hoist_engine::{
+    EngineError, artifact::Artifact, image::LayoutImage, request::NetworkMode, step::Surroundings,
+};
 
 use crate::{
     entitlement::Entitlement,
     exchange::CacheExport,
+    remote::RemoteAccess,
     secret::{Secret, SshAgent},
 };
 
@@ -61,6 +64,8 @@ pub struct BuildRequest {
     pub allowed_secrets: Vec<PathBuf>,
     /// How to come by images that are not in the store; they are missing when absent.
     pub fetch: Option<Fetch>,
+    /// How to come by files and repositories that lie elsewhere; nothing is fetched when absent.
+    pub remote: Option<RemoteAccess>,
     /// What becomes of the times in what the build makes.
     pub timestamps: Timestamps,
     /// When what the context is was published, in seconds since 1970: its newest file, where it
@@ -143,6 +148,10 @@ pub enum NamedContext {
     Directory(PathBuf),
     /// An image of the store.
     Image(String),
+    /// An address of the web or of a git repository.
+    Remote(String),
+    /// An image of a directory in OCI's layout.
+    Layout(LayoutImage),
 }
 
 /// An image that was built.

@@ -35,6 +35,8 @@ pub(crate) struct Source {
     pub(crate) is_archive: bool,
     /// What it holds, by name, mode, owner and content.
     pub(crate) digest: Digest,
+    /// Which argument of the instruction it is, from 0.
+    pub(crate) argument: usize,
 }
 
 impl Source {
@@ -60,25 +62,47 @@ pub(crate) struct Place<'a> {
 /// Find and digest all sources of `action`.
 pub(crate) fn gather(action: &CopyAction, place: Place<'_>) -> Result<Vec<Source>, BuildError> {
     let mut sources = Vec::new();
-    for text in &action.sources {
-        if action.options.parents {
-            sources.push(with_parents(text, action, place)?);
+    for (argument, text) in action.sources.iter().enumerate() {
+        if action
+            .remotes
+            .iter()
+            .any(|remote| remote.argument == argument)
+        {
             continue;
         }
-        let found = resolve(place.root, text)?;
-        let is_pattern = glob::has_wildcards(text);
-        if found.is_empty() && !is_pattern {
-            return Err(missing(text, place));
-        }
-        for found in found {
-            match one(&found, action, place)? {
-                Some(source) => sources.push(source),
-                None if is_pattern => {}
-                None => return Err(missing(text, place)),
-            }
+        let first = sources.len();
+        find(text, action, place, &mut sources)?;
+        for source in &mut sources[first..] {
+            source.argument = argument;
         }
     }
     Ok(sources)
+}
+
+/// Find and digest what one argument of `action` means.
+fn find(
+    text: &str,
+    action: &CopyAction,
+    place: Place<'_>,
+    sources: &mut Vec<Source>,
+) -> Result<(), BuildError> {
+    if action.options.parents {
+        sources.push(with_parents(text, action, place)?);
+        return Ok(());
+    }
+    let found = resolve(place.root, text)?;
+    let is_pattern = glob::has_wildcards(text);
+    if found.is_empty() && !is_pattern {
+        return Err(missing(text, place));
+    }
+    for found in found {
+        match one(&found, action, place)? {
+            Some(source) => sources.push(source),
+            None if is_pattern => {}
+            None => return Err(missing(text, place)),
+        }
+    }
+    Ok(())
 }
 
 fn bad_pattern(message: String) -> BuildError {
@@ -152,18 +176,7 @@ fn finish(
         .first()
         .is_some_and(|entry| entry.kind == crate::tree::Kind::File);
     if action.options.unpack && is_file {
-        is_archive = match archive::sort(place.root, &start)? {
-            Sort::Archive => true,
-            Sort::Plain => false,
-            Sort::Unreadable(compression) => {
-                return Err(BuildError::Unsupported {
-                    what: format!("unpacking {compression} archives ({})", shown(&name)),
-                    hints: vec![
-                        "compress it with gzip, or COPY it and unpack it in a RUN step".to_owned(),
-                    ],
-                });
-            }
-        };
+        is_archive = archive::sort(place.root, &start)? == Sort::Archive;
     }
     let digest = digest(&entries);
     Ok(Source {
@@ -172,6 +185,7 @@ fn finish(
         entries,
         is_archive,
         digest,
+        argument: 0,
     })
 }
 

@@ -12,6 +12,10 @@ mod exchange;
 mod hostile_caches;
 #[path = "builds/outputs.rs"]
 mod outputs;
+#[path = "builds/remote_files.rs"]
+mod remote_files;
+#[path = "builds/repositories.rs"]
+mod repositories;
 #[path = "builds/reproducible.rs"]
 mod reproducible;
 #[path = "builds/rows.rs"]
@@ -553,17 +557,45 @@ fn archives_are_unpacked_by_add_only() {
         .dockerfile("FROM base\nCOPY plain.tar /new/\n")
         .built();
     assert_eq!(world.files(&built.id, "new").lines().count(), 2);
-    world.file("data.tar.xz", b"\xfd7zXZ\0rest");
-    insta::assert_snapshot!(world.dockerfile("FROM base\nRUN true\nADD data.tar.xz /\n").error(), @r"
-    Dockerfile:3
-    --------------------
-       1 |     FROM base
-       2 |     RUN true
-       3 | >>> ADD data.tar.xz /
-    --------------------
-    unpacking xz archives (/data.tar.xz) is not supported yet
-    hint: compress it with gzip, or COPY it and unpack it in a RUN step
-    ");
+}
+
+#[test]
+fn archives_are_unpacked_whatever_they_are_called_and_compressed_with() {
+    let world = World::new();
+    let mut archive = tar::Builder::new(Vec::new());
+    let mut header = tar::Header::new_gnu();
+    header.set_mode(0o644);
+    header.set_size(7);
+    archive
+        .append_data(&mut header, "inside", &b"content"[..])
+        .unwrap();
+    let plain = archive.into_inner().unwrap();
+    for (program, arguments) in [("gzip", ["-c"]), ("bzip2", ["-c"]), ("xz", ["-c"])] {
+        let mut child = std::process::Command::new(program)
+            .args(arguments)
+            .stdin(std::process::Stdio::piped())
+            .stdout(std::process::Stdio::piped())
+            .spawn()
+            .unwrap_or_else(|error| panic!("{program}: {error}: apt-get install xz-utils bzip2"));
+        let mut input = child.stdin.take().unwrap();
+        std::io::Write::write_all(&mut input, &plain).unwrap();
+        drop(input);
+        let bytes = child.wait_with_output().unwrap().stdout;
+        assert!(hoist_build::is_archive(&bytes));
+        world.file("data", &bytes);
+        let built = world.dockerfile("FROM base\nADD data /new/\n").built();
+        let shown = world.files(&built.id, "new/inside");
+        assert_eq!(shown, "0644 0:0 new/inside \"content\"", "{program}");
+        // One that is cut, or that only begins as an archive does.
+        world.file("data", &bytes[..bytes.len() - 9]);
+        let error = world.dockerfile("FROM base\nADD data /new/\n");
+        if error.result.is_err() {
+            assert!(error.error().contains("data"), "{}", error.error());
+        }
+        world.file("data", [&bytes[..12], &[0; 300]].concat());
+        let built = world.dockerfile("FROM base\nADD data /new/\n").built();
+        assert_eq!(world.files(&built.id, "new/data"), "0644 0:0 new/data");
+    }
 }
 
 #[test]

@@ -17,6 +17,7 @@ pub mod image;
 pub mod mount;
 pub mod name;
 pub mod pattern;
+pub mod percent;
 pub mod platform;
 pub mod port;
 pub mod reference;

@@ -1,9 +1,14 @@
-//! TLS below the HTTP client, with settings of ours: the client's own would trust one list of
-//! authorities only, and refuse the self-signed certificates that people give to Docker.
+//! What lies below the HTTP client: connections that notice when nobody waits for them any more, and
+//! TLS with settings of ours. The client's own would trust one list of authorities only, and refuse
+//! the self-signed certificates that people give to Docker.
 
 use std::{
-    io::{Read, Write},
-    sync::Arc,
+    io::{self, Read, Write},
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::{Duration, Instant},
 };
 
 use rustls::{ClientConfig, ClientConnection, StreamOwned, pki_types::ServerName};
@@ -11,9 +16,83 @@ use ureq::{
     Error,
     unversioned::transport::{
         Buffers, ConnectionDetails, Connector, Either, LazyBuffers, NextTimeout, Transport,
-        TransportAdapter,
+        TransportAdapter, time,
     },
 };
+
+use crate::error::RegistryError;
+
+/// Between two looks at the caller's flag while nothing comes.
+const LOOK: Duration = Duration::from_millis(200);
+
+/// Wraps connections so that waiting for a server that says nothing ends with the caller's flag.
+#[derive(Debug)]
+pub(crate) struct AttentiveConnector {
+    pub(crate) cancelled: Arc<AtomicBool>,
+}
+
+impl<In: Transport> Connector<In> for AttentiveConnector {
+    type Out = AttentiveTransport<In>;
+
+    fn connect(
+        &self,
+        _: &ConnectionDetails<'_>,
+        chained: Option<In>,
+    ) -> Result<Option<Self::Out>, Error> {
+        Ok(chained.map(|inner| AttentiveTransport {
+            inner,
+            cancelled: Arc::clone(&self.cancelled),
+        }))
+    }
+}
+
+/// A connection that looks at the caller's flag while it waits.
+#[derive(Debug)]
+pub(crate) struct AttentiveTransport<In> {
+    inner: In,
+    cancelled: Arc<AtomicBool>,
+}
+
+impl<In: Transport> Transport for AttentiveTransport<In> {
+    fn buffers(&mut self) -> &mut dyn Buffers {
+        self.inner.buffers()
+    }
+
+    fn transmit_output(&mut self, amount: usize, timeout: NextTimeout) -> Result<(), Error> {
+        self.inner.transmit_output(amount, timeout)
+    }
+
+    fn await_input(&mut self, timeout: NextTimeout) -> Result<bool, Error> {
+        let whole = timeout.for_read();
+        let begun = Instant::now();
+        loop {
+            if self.cancelled.load(Ordering::Relaxed) {
+                return Err(Error::Io(io::Error::other(RegistryError::Cancelled)));
+            }
+            let left = whole.after.saturating_sub(begun.elapsed());
+            if left.is_zero() {
+                return Err(Error::Timeout(whole.reason));
+            }
+            let slice = NextTimeout {
+                after: time::Duration::Exact(left.min(LOOK)),
+                per_read: None,
+                ..whole
+            };
+            match self.inner.await_input(slice) {
+                Err(Error::Timeout(_)) => {}
+                result => return result,
+            }
+        }
+    }
+
+    fn is_open(&mut self) -> bool {
+        self.inner.is_open()
+    }
+
+    fn is_tls(&self) -> bool {
+        self.inner.is_tls()
+    }
+}
 
 /// Wraps the connections to `https` addresses.
 #[derive(Debug)]

@@ -156,6 +156,14 @@ pub enum RegistryError {
         /// Why.
         source: io::Error,
     },
+    /// What comes cannot be written where it belongs.
+    #[error("{action}: cannot keep what comes")]
+    Target {
+        /// `Get "https://example.com/file"`.
+        action: String,
+        /// Why.
+        source: io::Error,
+    },
     /// A credential file cannot be read or written.
     #[error("cannot {action} {path}", path = path.display())]
     CredentialFile {
@@ -358,6 +366,7 @@ impl Describe for RegistryError {
                 ..
             }
             | Self::Source { .. }
+            | Self::Target { .. }
             | Self::CredentialFile { .. }
             | Self::CredentialHelper { .. } => Kind::Unavailable,
             Self::Cancelled => Kind::Cancelled,

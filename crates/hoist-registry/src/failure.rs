@@ -60,6 +60,11 @@ pub(crate) fn detail(bytes: &[u8]) -> String {
 
 /// Why a connection failed, of the HTTP client's error.
 pub(crate) fn connection_failure(action: String, error: ureq::Error) -> RegistryError {
+    if let ureq::Error::Io(error) = &error
+        && matches!(RegistryError::of_io(error), Some(RegistryError::Cancelled))
+    {
+        return RegistryError::Cancelled;
+    }
     let (reason, source) = match error {
         ureq::Error::Io(error) => (broken(&error), Some(error)),
         ureq::Error::Timeout(_) => (Broken::Timeout, None),

@@ -62,12 +62,18 @@ pub(crate) fn is_loopback(host: &str) -> bool {
 pub(crate) struct Insecure {
     names: Vec<String>,
     blocks: Vec<Block>,
+    /// The machine itself is one, too.
+    loopback: bool,
 }
 
 impl Insecure {
-    /// Of the entries of Docker's `insecure-registries`; the first that is none is the error.
+    /// Of the entries of Docker's `insecure-registries`, and the machine itself; the first entry that
+    /// is none is the error.
     pub(crate) fn parse(entries: &[String]) -> Result<Self, String> {
-        let mut insecure = Self::default();
+        let mut insecure = Self {
+            loopback: true,
+            ..Self::default()
+        };
         for entry in entries {
             if entry.contains('/') {
                 insecure
@@ -87,7 +93,7 @@ impl Insecure {
     pub(crate) fn contains(&self, authority: &str) -> bool {
         let authority = authority.to_ascii_lowercase();
         let (host, _) = split_port(&authority);
-        if is_loopback(host) || self.names.contains(&authority) {
+        if self.loopback && is_loopback(host) || self.names.contains(&authority) {
             return true;
         }
         if self.blocks.is_empty() {
@@ -133,7 +139,8 @@ mod tests {
         for host in yes {
             assert!(insecure.contains(host), "{host}");
         }
-        let none = Insecure::default();
+        let none = Insecure::parse(&[]).unwrap();
+        assert!(none.contains("localhost") && !Insecure::default().contains("localhost"));
         for host in [
             "reg.example",
             "reg.example:5001",

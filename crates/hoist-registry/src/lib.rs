@@ -7,6 +7,8 @@
 //! [`Credentials`] store is Docker's `config.json` with its helper programs. What goes on meanwhile
 //! is told as [`RegistryEvent`]s.
 //!
+//! A [`Downloader`] fetches files from web servers of any kind by the same means.
+//!
 //! A registry is [`Sync`] and cheap to clone; connections and tokens are shared by the clones.
 //! Parallelism is the caller's: one blob, one thread.
 //!
@@ -23,6 +25,7 @@ mod connector;
 mod credential_file;
 mod credential_helper;
 mod credentials;
+mod download;
 mod error;
 mod event;
 mod failure;
@@ -51,7 +54,8 @@ mod wire;
 
 pub use blob::BlobReader;
 pub use credentials::{Credential, Credentials, Secret, StoredIn};
-pub use error::{RegistryError, Result};
+pub use download::{Answer, DownloadRequest, Downloaded, Downloader, Validators};
+pub use error::{Broken, RegistryError, Result};
 pub use event::RegistryEvent;
 pub use layer::{Compression, LayerReader};
 pub use login::Login;
@@ -69,5 +73,6 @@ const _: () = {
     crosses_threads::<BlobReader>();
     crosses_threads::<LayerReader<BlobReader>>();
     is_shared::<Registry>();
+    is_shared::<Downloader>();
     is_shared::<RegistryError>();
 };

@@ -3,7 +3,7 @@
 use std::{
     collections::HashMap,
     io::Read,
-    sync::{Mutex, PoisonError},
+    sync::{Arc, Mutex, PoisonError},
     time::Duration,
 };
 
@@ -18,7 +18,7 @@ use ureq::{
 };
 
 use crate::{
-    connector::TlsConnector,
+    connector::{AttentiveConnector, TlsConnector},
     error::{RegistryError, Result},
     event::RegistryEvent,
     failure::{connection_failure, detail},
@@ -183,6 +183,15 @@ impl Wire {
         })
     }
 
+    /// The same for servers of any kind: certificates are looked at whoever the server is.
+    pub(crate) fn verifying(options: &Options) -> Result<Self> {
+        let wire = Self::new(options)?;
+        Ok(Self {
+            insecure: Insecure::default(),
+            ..wire
+        })
+    }
+
     /// Whether the registry at `authority` may be spoken to without TLS.
     pub(crate) fn is_insecure(&self, authority: &str) -> bool {
         self.insecure.contains(authority)
@@ -219,10 +228,13 @@ impl Wire {
             .max_idle_connections(32)
             .max_idle_connections_per_host(16)
             .build();
-        let connector =
-            ().chain(ConnectProxyConnector::default())
-                .chain(TcpConnector::default())
-                .chain(TlsConnector { settings });
+        let connector = ()
+            .chain(ConnectProxyConnector::default())
+            .chain(TcpConnector::default())
+            .chain(AttentiveConnector {
+                cancelled: Arc::clone(&options.cancelled),
+            })
+            .chain(TlsConnector { settings });
         let agent = Agent::with_parts(config, connector, DefaultResolver::default());
         agents.insert(key, agent.clone());
         Ok(agent)

@@ -12,7 +12,7 @@ use std::{
 };
 
 use hoist_core::Describe;
-use hoist_registry::{Options, Proxies, Registry, RegistryError};
+use hoist_registry::{DownloadRequest, Downloader, Options, Proxies, Registry, RegistryError};
 use rustls::{
     ServerConfig, ServerConnection, StreamOwned,
     crypto::ring,
@@ -178,4 +178,96 @@ fn an_expired_certificate_is_named_as_such() {
     );
     assert!(error.hints()[0].contains("clock"));
     assert_eq!(server.seen().len(), 0);
+}
+
+/// A certificate in this directory, signed by an authority of its own, whose certificate it is.
+fn signed(directory: &Path, name: &str) -> Vec<u8> {
+    let authority = directory.join("authority");
+    fs::create_dir(&authority).unwrap();
+    certificate(&authority, "authority.test");
+    let path = |file: &str| directory.join(file).to_str().unwrap().to_owned();
+    let (key, request) = (path("key.pem"), path("request.pem"));
+    let alternative = format!("subjectAltName=DNS:{name}");
+    run(
+        "openssl",
+        "openssl",
+        &[
+            "req",
+            "-new",
+            "-newkey",
+            "rsa:2048",
+            "-nodes",
+            "-subj",
+            "/CN=hoist",
+            "-addext",
+            &alternative,
+            "-keyout",
+            &key,
+            "-out",
+            &request,
+        ],
+    );
+    run(
+        "openssl",
+        "openssl",
+        &[
+            "x509",
+            "-req",
+            "-in",
+            &request,
+            "-days",
+            "2",
+            "-copy_extensions",
+            "copyall",
+            "-CA",
+            &path("authority/cert.pem"),
+            "-CAkey",
+            &path("authority/key.pem"),
+            "-out",
+            &path("cert.pem"),
+        ],
+    );
+    fs::read(authority.join("cert.pem")).unwrap()
+}
+
+#[test]
+fn a_file_comes_from_a_server_that_the_host_trusts_and_stays_with_tls() {
+    let server = Scripted::start(|exchange| match exchange.seen.target.as_str() {
+        "/down" => exchange.reply(302, &[("Location", "http://files.test/x")], b""),
+        _ => exchange.reply(200, &[], b"content"),
+    });
+    let keys = tempfile::tempdir().unwrap();
+    let authority = signed(keys.path(), "files.test");
+    let proxy = with_tls(keys.path(), server.address);
+    let fetch = |host_authorities: Option<Vec<u8>>, path: &str| {
+        let (options, _) = options();
+        let options = Options {
+            host_authorities,
+            // Of no meaning to what is no registry.
+            insecure: vec!["files.test".to_owned()],
+            proxies: Proxies {
+                https: Some(format!("http://{}", proxy.address)),
+                ..Proxies::default()
+            },
+            ..options
+        };
+        let url = format!("https://files.test{path}");
+        let request = DownloadRequest {
+            url: &url,
+            authorization: None,
+            known: None,
+            limit: 99,
+            stopped: None,
+        };
+        let mut file = tempfile::tempfile().unwrap();
+        let answer = Downloader::new(options)
+            .unwrap()
+            .download(&request, &mut file);
+        answer.map(drop).map_err(|error| error.to_string())
+    };
+    fetch(Some(authority.clone()), "/file").unwrap();
+    let error = fetch(None, "/file").unwrap_err();
+    assert!(error.contains("unknown authority"), "{error}");
+    let error = fetch(Some(authority), "/down").unwrap_err();
+    assert!(error.ends_with("it leads from https to http"), "{error}");
 }

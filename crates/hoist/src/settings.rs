@@ -6,10 +6,11 @@
 //! | `HOIST_RUN` | live state, on tmpfs; default `/run/hoist`, for ordinary users `$XDG_RUNTIME_DIR/hoist` |
 //! | `NO_COLOR` | no colours, whatever its value unless empty |
 //! | `TZ` | the zone of times without one, as everywhere |
-//! | `DOCKER_CONFIG`, `HTTP_PROXY`, … | see [`registries`] |
+//! | `DOCKER_CONFIG`, `HTTP_PROXY`, … | see [`registries`] and [`remote`] |
 //! | `TERM` | `dumb` means no colours and no live lines |
 
 pub(crate) mod registries;
+pub(crate) mod remote;
 
 use std::{
     env, fs,

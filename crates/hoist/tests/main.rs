@@ -29,6 +29,7 @@ mod monitor;
 mod network;
 mod pushes;
 mod registry;
+mod remote;
 mod reproducible;
 mod rootless;
 mod run;

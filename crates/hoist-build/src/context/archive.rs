@@ -15,6 +15,7 @@ use crate::{
     error::BuildError,
     execute::{
         archive::{self, Sort},
+        compression::Compression,
         draft::Draft,
         open_directory,
     },
@@ -34,6 +35,11 @@ pub struct UnpackedContext {
 }
 
 impl UnpackedContext {
+    /// The files of `draft`.
+    pub(crate) const fn of(draft: LayerDraft) -> Self {
+        Self { draft }
+    }
+
     /// Its directory.
     #[must_use]
     pub fn path(&self) -> &Path {
@@ -59,20 +65,14 @@ impl UnpackedContext {
 /// not; otherwise it is a Dockerfile.
 #[must_use]
 pub fn is_archive(start: &[u8]) -> bool {
-    let compressed: [&[u8]; 4] = [
-        &[0x1f, 0x8b],
-        b"BZh",
-        b"\xfd7zXZ\0",
-        &[0x28, 0xb5, 0x2f, 0xfd],
-    ];
-    compressed.iter().any(|magic| start.starts_with(magic)) || archive::is_tar(start)
+    Compression::of(start) != Compression::None || archive::is_tar(start)
 }
 
-/// Unpack the tar archive (plain or gzip) that `reader` gives, to build from it.
+/// Unpack the tar archive, compressed or not, that `reader` gives, to build from it.
 ///
 /// # Errors
-/// [`BuildError::Archive`] for one that is damaged or leads out of the directory,
-/// [`BuildError::Unsupported`] for other compressions. Nothing is left behind.
+/// [`BuildError::Archive`] for one that is damaged or leads out of the directory. Nothing is left
+/// behind.
 pub fn unpack_context(
     engine: &Engine,
     mut reader: impl Read,
@@ -93,20 +93,11 @@ pub fn unpack_context(
         Ownership::Root,
     );
     let name = Path::new(ARCHIVE);
-    match archive::sort(&work, name)? {
-        Sort::Archive => {}
-        Sort::Plain => {
-            return Err(BuildError::Archive {
-                path: PathBuf::from("-"),
-                problem: "it is no tar archive".to_owned(),
-            });
-        }
-        Sort::Unreadable(compression) => {
-            return Err(BuildError::Unsupported {
-                what: format!("a context in a {compression} archive"),
-                hints: vec!["compress it with gzip, or not at all".to_owned()],
-            });
-        }
+    if archive::sort(&work, name)? == Sort::Plain {
+        return Err(BuildError::Archive {
+            path: PathBuf::from("-"),
+            problem: "it is no tar archive".to_owned(),
+        });
     }
     let mut target = Draft::new(open_directory(draft.path())?, None, EARLIEST)?;
     let root = target.resolve(Path::new("/"))?;

@@ -1,4 +1,4 @@
-//! Build contexts: directories, read where they lie.
+//! Build contexts: directories, read where they lie, or fetched and unpacked for one build.
 
 pub(crate) mod archive;
 mod ignore;
@@ -11,12 +11,14 @@ use std::{
 
 use rustix::fs::{CWD, Mode, OFlags, openat};
 
+use archive::UnpackedContext;
 pub(crate) use ignore::IgnoreFile;
 use memory::Memory;
 
 use crate::{
     error::BuildError,
     plan::{CopyFrom, Plan},
+    remote::{Supplier, unreachable},
     request::{BuildRequest, NamedContext},
     tree::{Ownership, Root},
 };
@@ -31,6 +33,8 @@ pub(crate) struct Context {
     pub(crate) label: PathBuf,
     pub(crate) ignore: Option<IgnoreFile>,
     pub(crate) memory: Memory,
+    /// The files, when they were fetched or unpacked for this build: gone with it.
+    _fetched: Option<UnpackedContext>,
 }
 
 impl Context {
@@ -53,6 +57,17 @@ impl Context {
             label,
             ignore,
             memory,
+            _fetched: None,
+        })
+    }
+
+    /// The context at the address `text`, fetched.
+    fn fetch(supplier: Supplier<'_>, text: &str, cache: &Path) -> Result<Self, BuildError> {
+        let files = supplier.context(text)?;
+        let context = Self::open(files.path(), None, cache, Some(text))?;
+        Ok(Self {
+            _fetched: Some(files),
+            ..context
         })
     }
 
@@ -102,20 +117,29 @@ pub(crate) struct Contexts {
 impl Contexts {
     /// The context of `request`, whose Dockerfile lies at `dockerfile` unless it came as text, and
     /// those of its named contexts that `plan` reads. `cache` is the directory for what is
-    /// remembered.
+    /// remembered, the supplier fetches what lies elsewhere.
     pub(crate) fn open(
         request: &BuildRequest,
         plan: &Plan,
         dockerfile: Option<&Path>,
-        cache: &Path,
+        (cache, supplier): (&Path, Option<Supplier<'_>>),
     ) -> Result<Self, BuildError> {
         let label = request.context_label.as_deref();
         let main = Context::open(&request.context, dockerfile, cache, label)?;
         let mut named = BTreeMap::new();
         for name in plan.named_contexts() {
-            if let Some(NamedContext::Directory(path)) = request.contexts.get(name) {
-                named.insert(name.to_owned(), Context::open(path, None, cache, None)?);
+            if named.contains_key(name) {
+                continue;
             }
+            let context = match request.contexts.get(name) {
+                Some(NamedContext::Directory(path)) => Context::open(path, None, cache, None)?,
+                Some(NamedContext::Remote(text)) => {
+                    let supplier = supplier.ok_or_else(|| unreachable(name))?;
+                    Context::fetch(supplier, text, cache)?
+                }
+                _ => continue,
+            };
+            named.insert(name.to_owned(), context);
         }
         Ok(Self { main, named })
     }

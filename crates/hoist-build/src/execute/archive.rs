@@ -1,69 +1,41 @@
-//! `ADD` of a local tar archive: recognised by its content, unpacked into the draft.
+//! `ADD` of a tar archive: recognised by its content, unpacked into the draft.
 
 use std::{
     ffi::OsStr,
-    io::{BufReader, Read, Seek, SeekFrom},
+    io::Read,
     os::unix::ffi::OsStrExt,
     path::{Path, PathBuf},
     sync::atomic::{AtomicBool, Ordering},
 };
 
-use flate2::bufread::MultiGzDecoder;
 use rustix::fs::{FileType, OFlags, makedev};
 use tar::EntryType;
 
-use super::draft::{Draft, New, Owner};
+use super::{
+    compression,
+    draft::{Draft, New, Owner},
+};
 use crate::{
     error::BuildError,
     tree::{Attributes, Entry, Identity, Kind, Root, components},
 };
 
-/// What a file of the context is to `ADD`.
+/// What a file is to `ADD`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Sort {
     /// Copied as it is.
     Plain,
-    /// A tar archive, possibly compressed with gzip: unpacked.
+    /// A tar archive, possibly compressed: unpacked.
     Archive,
-    /// By content and name a tar archive in a compression that hoist does not read.
-    Unreadable(&'static str),
 }
 
-/// What the file at `path` is to `ADD`.
+/// What the file at `path` is to `ADD`: its content says, its name does not.
 pub(crate) fn sort(root: &Root, path: &Path) -> Result<Sort, BuildError> {
-    let mut file = open(root, path)?;
-    let mut start = [0; 512];
-    let count = read_start(&mut file, &mut start).map_err(|e| trouble(root, path, e))?;
-    let start = &start[..count];
-    let compression = if start.starts_with(&[0x1f, 0x8b]) {
-        let inflated = MultiGzDecoder::new(BufReader::new(rewound(root, path, file)?));
-        return Ok(if is_tar(inflated) {
-            Sort::Archive
-        } else {
-            Sort::Plain
-        });
-    } else if start.starts_with(b"BZh") {
-        "bzip2"
-    } else if start.starts_with(b"\xfd7zXZ\0") {
-        "xz"
-    } else if start.starts_with(&[0x28, 0xb5, 0x2f, 0xfd]) {
-        "zstd"
-    } else {
-        return Ok(if is_tar(start) {
-            Sort::Archive
-        } else {
-            Sort::Plain
-        });
-    };
-    let name = path
-        .file_name()
-        .unwrap_or_default()
-        .to_string_lossy()
-        .to_lowercase();
-    let short = [".tbz2", ".tbz", ".txz", ".tzst"];
-    let says_tar = name.contains(".tar.") || short.iter().any(|end| name.ends_with(end));
-    Ok(if says_tar {
-        Sort::Unreadable(compression)
+    let file = open(root, path)?;
+    // Damage behind the first member is found when it is unpacked.
+    let (_, reader) = compression::reader(file).map_err(|e| trouble(root, path, e))?;
+    Ok(if is_tar(reader) {
+        Sort::Archive
     } else {
         Sort::Plain
     })
@@ -109,12 +81,6 @@ fn open(root: &Root, path: &Path) -> Result<std::fs::File, BuildError> {
         .map_err(|errno| BuildError::io("open", root.display(path), errno))
 }
 
-fn rewound(root: &Root, path: &Path, mut file: std::fs::File) -> Result<std::fs::File, BuildError> {
-    file.seek(SeekFrom::Start(0))
-        .map_err(|e| trouble(root, path, e))?;
-    Ok(file)
-}
-
 fn trouble(root: &Root, path: &Path, source: std::io::Error) -> BuildError {
     BuildError::Io {
         action: "read the archive",
@@ -133,15 +99,7 @@ pub(crate) fn extract(
     owner: Option<Owner>,
     cancelled: &AtomicBool,
 ) -> Result<(), BuildError> {
-    let mut file = BufReader::with_capacity(256 << 10, open(root, path)?);
-    let mut magic = [0; 2];
-    let count = read_start(&mut file, &mut magic).map_err(|e| trouble(root, path, e))?;
-    file.rewind().map_err(|e| trouble(root, path, e))?;
-    let reader: Box<dyn Read> = if magic[..count] == [0x1f, 0x8b] {
-        Box::new(MultiGzDecoder::new(file))
-    } else {
-        Box::new(file)
-    };
+    let (_, reader) = compression::reader(open(root, path)?).map_err(|e| trouble(root, path, e))?;
     let mut archive = tar::Archive::new(reader);
     let members = archive.entries().map_err(|e| trouble(root, path, e))?;
     let mut extraction = Extraction {

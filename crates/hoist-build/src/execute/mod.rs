@@ -4,6 +4,7 @@ mod agent;
 pub(crate) mod archive;
 mod cache_mount;
 pub(crate) mod chmod;
+pub(crate) mod compression;
 mod content;
 pub(crate) mod copy;
 pub(crate) mod draft;
@@ -49,6 +50,7 @@ use crate::{
     explain::Trail,
     key::Parts,
     plan::{CopyFrom, Plan, StagePlan},
+    remote::{Pinned, Supplier},
     reproducible::{Reach, Times, layer::settle},
     request::BuiltStep,
     schedule::Permits,
@@ -75,6 +77,10 @@ pub(crate) struct Worker<'a> {
     pub(crate) elsewhere: &'a Elsewhere<'a>,
     /// What COPYs and bind mounts read from the context, by step and place in the step.
     pub(crate) prepared: BTreeMap<(usize, usize), Vec<Source>>,
+    /// What the sources of ADDs are that lie elsewhere, by step.
+    pub(crate) pinned: BTreeMap<usize, Vec<Pinned>>,
+    /// Brings them here.
+    pub(crate) supplier: Option<Supplier<'a>>,
     pub(crate) trust: Trust<'a>,
     /// What was told, in case steps have to be done again.
     pub(crate) told: Told,
@@ -252,6 +258,14 @@ impl Worker<'_> {
         self.prepared
             .get(&(index, place))
             .map_or(&[], Vec::as_slice)
+    }
+}
+
+/// What a step reads from elsewhere.
+impl Worker<'_> {
+    /// What the sources of the step `index` are that lie elsewhere.
+    fn pinned(&self, index: usize) -> &[Pinned] {
+        self.pinned.get(&index).map_or(&[], Vec::as_slice)
     }
 }
 

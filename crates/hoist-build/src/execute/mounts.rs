@@ -100,6 +100,7 @@ pub(crate) fn as_copy(from: &CopyFrom, path: &str) -> CopyAction {
     CopyAction {
         from: from.clone(),
         sources: vec![path.to_owned()],
+        remotes: Vec::new(),
         inline: Vec::new(),
         destination: "/".to_owned(),
         chown: None,

@@ -17,6 +17,7 @@ use crate::{
     key::Parts,
     parts::{self, Ground},
     plan::{Action, CopyAction, CopyFrom, StagePlan, Step},
+    remote::{Stock, Supplier},
     schedule::{Board, Permit},
     sources::{Place, Source, gather},
     tree::Root,
@@ -210,7 +211,8 @@ impl Worker<'_> {
             CopyFrom::Context | CopyFrom::Named(_) => {
                 let root = &self.context_of(&action.from).root;
                 let sources = self.prepared(at.step.index, 0);
-                let mut parts = parts::copy(action, ground, sources);
+                let pinned = self.pinned(at.step.index);
+                let mut parts = parts::copy(action, ground, sources, pinned);
                 self.times.enter(&mut parts);
                 let turn = match self.turn(at, &parts, sources)? {
                     Ok(record) => return Ok(record),
@@ -251,7 +253,7 @@ impl Worker<'_> {
             cancelled: at.stop,
         };
         let sources = gather(action, place)?;
-        let mut by_content = parts::copy(action, ground, &sources);
+        let mut by_content = parts::copy(action, ground, &sources, &[]);
         self.times.enter(&mut by_content);
         let content_key = by_content.key();
         let record = match self.cache.find(content_key, self.earlier(at.stage)) {
@@ -308,28 +310,19 @@ impl Worker<'_> {
         } else {
             at.layers
         };
+        let stocks = self.fetch(at, action)?;
         let (mut making, mut draft) = self.begin(below, at.stage.time)?;
-        if !matches!(action.from, CopyFrom::Other(_)) && !is_unpacking(sources) {
+        let unpacks = is_unpacking(sources, &stocks);
+        if !matches!(action.from, CopyFrom::Other(_)) && !unpacks {
             making.reach = self.times.reach_of_context();
         }
-        let trees = sources.iter().map(|source| match source.is_archive {
-            true => Item::Archive {
-                root,
-                path: &source.start,
-            },
-            false => Item::Tree {
-                root,
-                name: &source.name,
-                start: &source.start,
-                entries: &source.entries,
-            },
-        });
+        let trees = items(root, sources, action, &stocks);
         let inline = action.inline.iter().map(|(name, content)| Item::Inline {
             name,
             content: content.as_bytes(),
         });
         let job = Job {
-            items: trees.chain(inline).collect(),
+            items: trees.into_iter().chain(inline).collect(),
             destination: &action.destination,
             owner: self.owner(action.chown.as_deref(), at.layers)?,
             chmod: action.chmod.as_ref().map(|(_, chmod)| chmod),
@@ -342,9 +335,81 @@ impl Worker<'_> {
             outcome.source_changed,
         ))
     }
+
+    /// Bring here what `action` reads from elsewhere.
+    fn fetch(&self, at: At<'_>, action: &CopyAction) -> Result<Vec<Stock>, BuildError> {
+        let Some(supplier) = self.supplier.filter(|_| !action.remotes.is_empty()) else {
+            return Ok(Vec::new());
+        };
+        let supplier = Supplier {
+            stop: at.stop,
+            ..supplier
+        };
+        let pins = self.pinned(at.step.index);
+        let fetch = || {
+            let remotes = action
+                .remotes
+                .iter()
+                .map(|argument| &argument.remote)
+                .zip(pins);
+            remotes
+                .map(|(remote, pinned)| supplier.fetch(remote, pinned, &action.exclude))
+                .collect()
+        };
+        self.timed(at.step.index, "fetch", fetch)
+    }
+}
+
+/// What `action` copies, in the order in which it names it: `sources` of `root` and `stocks`.
+fn items<'a>(
+    root: &'a Root,
+    sources: &'a [Source],
+    action: &CopyAction,
+    stocks: &'a [Stock],
+) -> Vec<Item<'a>> {
+    let here = sources.iter().map(|source| {
+        let item = match source.is_archive {
+            true => Item::Archive {
+                root,
+                path: &source.start,
+            },
+            false => Item::Tree {
+                root,
+                name: &source.name,
+                start: &source.start,
+                entries: &source.entries,
+            },
+        };
+        (source.argument, item)
+    });
+    let remotes = action.remotes.iter().zip(stocks);
+    // What `--exclude` leaves nothing of is not copied.
+    let fetched = remotes.filter(|(_, stock)| !stock.entries.is_empty());
+    let fetched = fetched.map(|(remote, stock)| {
+        let item = match stock.is_archive {
+            true => Item::Archive {
+                root: &stock.root,
+                path: &stock.start,
+            },
+            false => Item::Tree {
+                root: &stock.root,
+                name: &stock.name,
+                start: &stock.start,
+                entries: &stock.entries,
+            },
+        };
+        (remote.argument, item)
+    });
+    let mut items: Vec<_> = here.chain(fetched).collect();
+    items.sort_by_key(|(argument, _)| *argument);
+    items.into_iter().map(|(_, item)| item).collect()
 }
 
 /// True when all that is copied are archives, whose members have times of their own.
-fn is_unpacking(sources: &[Source]) -> bool {
-    !sources.is_empty() && sources.iter().all(|source| source.is_archive)
+fn is_unpacking(sources: &[Source], stocks: &[Stock]) -> bool {
+    let here = sources.iter().map(|source| source.is_archive);
+    let mut all = here
+        .chain(stocks.iter().map(|stock| stock.is_archive))
+        .peekable();
+    all.peek().is_some() && all.all(|is_archive| is_archive)
 }

@@ -14,6 +14,11 @@ use crate::{
     error::BuildError,
     execute::{chmod::Chmod, copy},
     history,
+    remote::{
+        Remote, RemoteArgument,
+        git::{GitAddress, GitSource, NotGit},
+        web::{WebFile, is_address},
+    },
 };
 
 /// The host name of RUN steps: BuildKit's, which some tools write into what they make.
@@ -250,10 +255,10 @@ impl Builder<'_> {
 
     pub(super) fn copy(&self, copy: &Copy) -> Result<(CopyAction, String), BuildError> {
         for source in &copy.sources {
-            if is_url(source) {
+            if let Some(what) = remote_kind(source).map_err(bad_git)? {
                 return Err(invalid(
-                    "source can't be a URL for COPY",
-                    "COPY reads the build context; fetch it in a RUN step",
+                    format!("source can't be {what} for COPY"),
+                    "COPY reads the build context; ADD fetches",
                 ));
             }
         }
@@ -265,6 +270,7 @@ impl Builder<'_> {
         let texts = Texts {
             keyword: "COPY",
             sources: values(&copy.sources),
+            remotes: Vec::new(),
             files: &copy.files,
             destination: &copy.destination.value,
             chown: copy.chown.as_ref().map(|text| text.value.clone()),
@@ -276,31 +282,7 @@ impl Builder<'_> {
     }
 
     pub(super) fn add(&self, add: &Add) -> Result<(CopyAction, String), BuildError> {
-        for source in &add.sources {
-            if is_git(source) {
-                return Err(unsupported(
-                    format!("ADD of the git repository {}", source.value),
-                    "clone it in a RUN step, or before the build",
-                ));
-            }
-            if is_url(source) {
-                return Err(unsupported(
-                    format!("ADD of the URL {}", source.value),
-                    "fetch it in a RUN step with curl -fsSL or python3 -c, or before the build",
-                ));
-            }
-        }
-        for (given, flag) in [
-            (add.checksum.is_some(), "--checksum"),
-            (add.keep_git_dir.is_some(), "--keep-git-dir"),
-        ] {
-            if given {
-                return Err(unsupported(
-                    format!("ADD {flag}"),
-                    "it is for remote sources only",
-                ));
-            }
-        }
+        let (remotes, sources) = remotes(add)?;
         let options = CopyOptions {
             link: add.link,
             parents: false,
@@ -308,7 +290,8 @@ impl Builder<'_> {
         };
         let texts = Texts {
             keyword: "ADD",
-            sources: values(&add.sources),
+            sources,
+            remotes,
             files: &add.files,
             destination: &add.destination.value,
             chown: add.chown.as_ref().map(|text| text.value.clone()),
@@ -335,6 +318,7 @@ impl Builder<'_> {
         let action = CopyAction {
             from,
             sources: texts.sources,
+            remotes: texts.remotes,
             inline: texts
                 .files
                 .iter()
@@ -354,6 +338,7 @@ impl Builder<'_> {
 struct Texts<'a> {
     keyword: &'static str,
     sources: Vec<String>,
+    remotes: Vec<RemoteArgument>,
     files: &'a [InlineFile],
     destination: &'a str,
     chown: Option<String>,
@@ -393,15 +378,55 @@ fn with(mut shell: Vec<String>, text: String) -> Vec<String> {
     shell
 }
 
-fn is_url(source: &str) -> bool {
-    source.starts_with("http://") || source.starts_with("https://")
+/// What a source is that lies elsewhere.
+fn remote_kind(source: &str) -> Result<Option<&'static str>, String> {
+    match GitAddress::parse(source) {
+        Ok(_) => Ok(Some("a git ref")),
+        Err(NotGit::Invalid(reason)) => Err(reason),
+        Err(NotGit::Other) => Ok(is_address(source).then_some("a URL")),
+    }
 }
 
-/// BuildKit's idea of a git source, as far as it cannot be a path of the context.
-fn is_git(source: &str) -> bool {
-    let path = source.split(['#', '?']).next().unwrap_or_default();
-    source.starts_with("git://")
-        || source.starts_with("ssh://")
-        || source.starts_with("git@")
-        || is_url(source) && path.ends_with(".git")
+fn bad_git(reason: impl std::fmt::Display) -> BuildError {
+    BuildError::Invalid {
+        message: format!("invalid git source: {reason}"),
+        hints: Vec::new(),
+    }
+}
+
+/// The sources of `add` that lie elsewhere, and what all of its sources are called.
+fn remotes(add: &Add) -> Result<(Vec<RemoteArgument>, Vec<String>), BuildError> {
+    let checksum = add.checksum.as_ref().map(|text| text.value.as_str());
+    if checksum.is_some() && add.sources.len() + add.files.len() != 1 {
+        return Err(invalid(
+            "checksum can't be specified for multiple sources",
+            "write an ADD for each",
+        ));
+    }
+    let mut remotes = Vec::new();
+    let mut names = values(&add.sources);
+    for (argument, source) in add.sources.iter().enumerate() {
+        let remote = match GitAddress::parse(source) {
+            Ok(address) => {
+                let keep = add.keep_git_dir;
+                Remote::Git(GitSource::new(address, keep, checksum).map_err(bad_git)?)
+            }
+            Err(NotGit::Invalid(reason)) => return Err(bad_git(reason)),
+            Err(NotGit::Other) if is_address(source) => {
+                let unpack = add.unpack == Some(true);
+                let file = WebFile::new(source, checksum, unpack);
+                Remote::File(file.map_err(|message| invalid(message, "sha256:… of the file"))?)
+            }
+            Err(NotGit::Other) if checksum.is_some() => {
+                return Err(invalid(
+                    "checksum requires HTTP(S) or Git sources",
+                    "files of the context are what they are",
+                ));
+            }
+            Err(NotGit::Other) => continue,
+        };
+        names[argument] = remote.shown();
+        remotes.push(RemoteArgument { argument, remote });
+    }
+    Ok((remotes, names))
 }

@@ -39,6 +39,7 @@ use crate::{
     excerpt::Listing,
     execute::{Access, chmod::Chmod},
     history::Line,
+    remote::RemoteArgument,
     request::NamedContext,
     secret::{Secret, SshAgent},
 };
@@ -232,8 +233,10 @@ impl MountSource {
 #[derive(Debug)]
 pub(crate) struct CopyAction {
     pub(crate) from: CopyFrom,
-    /// Paths and patterns, expanded.
+    /// Paths and patterns, expanded; at the places of `remotes` what they are called.
     pub(crate) sources: Vec<String>,
+    /// Those of the sources that lie elsewhere.
+    pub(crate) remotes: Vec<RemoteArgument>,
     /// Names and contents of here-documents.
     pub(crate) inline: Vec<(String, String)>,
     /// Absolute; a slash at its end means a directory.

@@ -327,6 +327,7 @@ impl Builder<'_> {
         let action = CopyAction {
             from: CopyFrom::Named(name),
             sources: vec!["/".to_owned()],
+            remotes: Vec::new(),
             inline: Vec::new(),
             destination: "/".to_owned(),
             chown: None,

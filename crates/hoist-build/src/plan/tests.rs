@@ -188,7 +188,11 @@ fn what_cannot_be_done_is_refused_with_its_line() {
     let mut text = String::new();
     for instruction in [
         "COPY https://x.org/a /",
-        "ADD git@github.com:x/y.git /",
+        "COPY git@github.com:x/y.git /",
+        "ADD https://x.org/y.git#--exec /",
+        "ADD --checksum=sha256:0 https://x.org/a /",
+        "ADD --checksum=abc https://x.org/a https://x.org/b /",
+        "ADD --keep-git-dir=true https://x.org/y.git?keep-git-dir=false /",
         "ADD --checksum=sha256:0 a /",
         "COPY --chmod=rwx a /",
         "RUN --security=insecure x",
@@ -210,8 +214,12 @@ fn what_cannot_be_done_is_refused_with_its_line() {
     }
     insta::assert_snapshot!(text, @r#"
     Dockerfile:3: source can't be a URL for COPY
-    Dockerfile:3: ADD of the git repository git@github.com:x/y.git is not supported yet
-    Dockerfile:3: ADD --checksum is not supported yet
+    Dockerfile:3: source can't be a git ref for COPY
+    Dockerfile:3: invalid git source: "--exec" is no name of a branch, tag or commit
+    Dockerfile:3: invalid checksum sha256:0: write sha256: and 64 hexadecimal digits
+    Dockerfile:3: checksum can't be specified for multiple sources
+    Dockerfile:3: invalid git source: inconsistent keep-git-dir configuration
+    Dockerfile:3: checksum requires HTTP(S) or Git sources
     Dockerfile:3: invalid chmod parameter: 'rwx'. it should be octal string and between 0 and 07777
     Dockerfile:3: RUN --security=insecure is not allowed: the step would have the rights of root on this machine
     Dockerfile:3: the build was given no SSH agent "default"

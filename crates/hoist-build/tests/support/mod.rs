@@ -1,5 +1,14 @@
 //! A data root of its own for each test, with a base image made of the machine's busybox.
 
+pub(crate) mod git_server;
+#[allow(
+    dead_code,
+    reason = "made for registries, of which these tests have none"
+)]
+#[allow(clippy::unwrap_used, reason = "a failed call is a failed test")]
+#[path = "../../../hoist-registry/tests/support/scripted.rs"]
+pub(crate) mod scripted;
+
 use std::{
     fs,
     os::{fd::AsRawFd, unix::fs::MetadataExt},
@@ -7,9 +16,10 @@ use std::{
     sync::{Mutex, atomic::AtomicBool},
 };
 
-use hoist_build::{BuildError, BuildRequest, Built, ImportRequest};
+use hoist_build::{BuildError, BuildRequest, Built, GitProgram, ImportRequest, RemoteAccess};
 use hoist_core::{Digest, Reference, event::BuildEvent};
 use hoist_engine::{Engine, Settings, request::NetworkMode};
+use hoist_registry::{Downloader, Options, Retries};
 use tempfile::TempDir;
 
 /// A static busybox (Debian's package busybox-static).
@@ -91,6 +101,20 @@ impl World {
         }
     }
 
+    /// A request that may fetch what lies elsewhere.
+    pub(crate) fn remote_request(&self) -> BuildRequest {
+        BuildRequest {
+            remote: Some(access()),
+            ..self.request()
+        }
+    }
+
+    /// Write the Dockerfile and build it, with access to what lies elsewhere.
+    pub(crate) fn remote_dockerfile(&self, text: &str) -> Outcome {
+        self.file("Dockerfile", text);
+        self.build(&self.remote_request())
+    }
+
     pub(crate) fn build(&self, request: &BuildRequest) -> Outcome {
         self.build_until(request, &AtomicBool::new(false), &|_| {})
     }
@@ -130,6 +154,23 @@ impl World {
         list(&base, &base.join(path), &mut lines);
         lines.join("\n")
     }
+}
+
+/// Impatient access to what lies elsewhere.
+pub(crate) fn access() -> RemoteAccess {
+    let options = Options {
+        retries: Retries {
+            attempts: 2,
+            first_wait: std::time::Duration::from_millis(1),
+            longest_wait: std::time::Duration::from_millis(1),
+        },
+        ..Options::default()
+    };
+    let git = GitProgram {
+        path: "/usr/local/bin:/usr/bin:/bin".into(),
+        ..GitProgram::default()
+    };
+    RemoteAccess::new(Downloader::new(options).expect("a client"), git)
 }
 
 /// Busybox with a few of its names, two users, and a link among the directories.

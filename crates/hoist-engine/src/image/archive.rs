@@ -1,17 +1,18 @@
-//! The tar of an image archive, by the names of its files. The archive may come from anybody.
+//! The tar of an image archive, or a directory of the same files, by the names of its files. Either
+//! may come from anybody.
 
 use std::{
     collections::BTreeMap,
     fs::File,
     io::{self, Read, Seek as _},
-    os::unix::fs::FileExt,
+    os::{fd::OwnedFd, unix::fs::FileExt},
     path::{Component, Path},
     sync::Arc,
 };
 
 use hoist_core::image::{MEDIA_TYPE_LAYER_GZIP, MEDIA_TYPE_LAYER_TAR};
 use hoist_registry::LayerReader;
-use rustix::fs::{Mode, OFlags};
+use rustix::fs::{Mode, OFlags, ResolveFlags, openat2};
 use serde::de::DeserializeOwned;
 
 use crate::{error::EngineError, root::Engine};
@@ -22,12 +23,15 @@ const MAX_DOCUMENT: u64 = 8 * 1024 * 1024;
 const MAX_LINKS: usize = 8;
 
 /// An archive that can be read at any place.
-pub(super) struct Archive {
-    file: Arc<File>,
-    entries: BTreeMap<String, Entry>,
+pub(super) enum Archive {
+    Tar {
+        file: Arc<File>,
+        entries: BTreeMap<String, Entry>,
+    },
+    Directory(OwnedFd),
 }
 
-enum Entry {
+pub(super) enum Entry {
     File { offset: u64, size: u64 },
     Link(String),
 }
@@ -47,10 +51,18 @@ impl Archive {
             spool(engine, input)?
         };
         let entries = entries(&file)?;
-        Ok(Self {
+        Ok(Self::Tar {
             file: Arc::new(file),
             entries,
         })
+    }
+
+    /// The files of a directory.
+    pub(super) fn directory(path: &Path) -> Result<Self, EngineError> {
+        let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
+        let fd = rustix::fs::open(path, flags, Mode::empty())
+            .map_err(|error| EngineError::file("open", path)(error.into()))?;
+        Ok(Self::Directory(fd))
     }
 
     /// Whether a file of this name is in it.
@@ -60,14 +72,8 @@ impl Archive {
 
     /// A file, as a stream that stands on its own.
     pub(super) fn file(&self, name: &str) -> Result<Section, EngineError> {
-        let (offset, size) = self
-            .find(name)
-            .ok_or_else(|| malformed(&format!("{name:?} is missing")))?;
-        Ok(Section {
-            file: Arc::clone(&self.file),
-            offset,
-            end: offset.saturating_add(size),
-        })
+        self.find(name)
+            .ok_or_else(|| malformed(&format!("{name:?} is missing")))
     }
 
     /// A small file.
@@ -87,16 +93,40 @@ impl Archive {
             .map_err(|error| malformed(&format!("{name:?}: {error}")))
     }
 
-    fn find(&self, name: &str) -> Option<(u64, u64)> {
+    fn find(&self, name: &str) -> Option<Section> {
+        let (file, entries) = match self {
+            Self::Tar { file, entries } => (file, entries),
+            Self::Directory(fd) => return find_in(fd, name),
+        };
         let mut name = name.to_owned();
         for _ in 0..MAX_LINKS {
-            match self.entries.get(&name)? {
-                Entry::File { offset, size } => return Some((*offset, *size)),
+            match entries.get(&name)? {
+                Entry::File { offset, size } => {
+                    return Some(Section {
+                        file: Arc::clone(file),
+                        offset: *offset,
+                        end: offset.saturating_add(*size),
+                    });
+                }
                 Entry::Link(target) => name.clone_from(target),
             }
         }
         None
     }
+}
+
+/// A file below a directory, which no link leads to.
+fn find_in(directory: &OwnedFd, name: &str) -> Option<Section> {
+    let flags = OFlags::RDONLY | OFlags::NONBLOCK | OFlags::CLOEXEC;
+    let within = ResolveFlags::BENEATH | ResolveFlags::NO_SYMLINKS;
+    let file = openat2(directory, name, flags, Mode::empty(), within).ok()?;
+    let file = File::from(file);
+    let found = file.metadata().ok().filter(std::fs::Metadata::is_file)?;
+    Some(Section {
+        file: Arc::new(file),
+        offset: 0,
+        end: found.len(),
+    })
 }
 
 pub(super) fn malformed(what: &str) -> EngineError {

@@ -39,11 +39,11 @@ struct Entry {
 }
 
 /// An image of an archive, before it is one of the store.
-struct Found {
+pub(super) struct Found {
     config: Vec<u8>,
     /// The paths of its layers in the archive, lowest first.
     layers: Vec<String>,
-    names: Vec<Reference>,
+    pub(super) names: Vec<Reference>,
     manifest: Option<Vec<u8>>,
 }
 
@@ -87,7 +87,7 @@ impl Engine {
         loaded.collect()
     }
 
-    fn load_image(
+    pub(super) fn load_image(
         &self,
         archive: &Archive,
         found: Found,
@@ -206,7 +206,7 @@ fn blob(archive: &Archive, digest: &Digest) -> Result<Vec<u8>, EngineError> {
     Err(malformed(&format!("blob {digest} has the digest {actual}")))
 }
 
-fn oci_images(
+pub(super) fn oci_images(
     archive: &Archive,
     index: &Index,
     platform: Option<&Platform>,

@@ -16,14 +16,14 @@ use std::{
 };
 
 use hoist_build::{
-    BuildError, BuildRequest, CDI_DIRECTORIES, DescribeImage, DescribedImage, Fetch, FetchImage,
-    Trace,
+    BuildError, BuildRequest, CDI_DIRECTORIES, ContextTrust, DescribeImage, DescribedImage, Fetch,
+    FetchImage, Trace,
 };
 use hoist_core::{Kind, Reference};
 use hoist_engine::{Engine, EngineError, image::PullRequest};
 
-use self::inputs::Context;
-use super::{gc, interrupt, pull, request};
+use self::inputs::{Context, Fetching};
+use super::{gc, interrupt::Interrupt, pull, request};
 use crate::{
     args::build::BuildFlags,
     cli::Call,
@@ -47,6 +47,9 @@ pub(crate) const EXAMPLES: &str = "
   Build one stage of another Dockerfile, with a build argument:
     hoist build -f docker/Dockerfile.dev --target test --build-arg PYTHON=3.12 .
 
+  Build a directory of a branch, straight from its repository:
+    hoist build https://github.com/me/app.git#main:service
+
   Say what could be better, without building:
     hoist build --check .
 
@@ -61,7 +64,7 @@ pub(crate) const EXAMPLES: &str = "
     hoist build --reproducible --verify -t my-api:1.0 .
 ";
 
-/// `build [OPTIONS] PATH | -`.
+/// `build [OPTIONS] PATH | URL | -`.
 pub(crate) fn build(
     call: &Call<'_>,
     flags: &BuildFlags,
@@ -73,8 +76,9 @@ pub(crate) fn build(
         flags.progress.unwrap_or_default()
     };
     output::check(flags)?;
+    let interrupt = Interrupt::default();
     let mut engine = None;
-    let mut request = from_flags(call, &mut engine, flags, &words[0])?;
+    let mut request = from_flags(call, &mut engine, (flags, &words[0]), &interrupt)?;
     if let Some(call) = flags.method.instead() {
         return call::in_place_of_build(&request.build, call);
     }
@@ -82,7 +86,8 @@ pub(crate) fn build(
         Some(engine) => engine,
         None => call.working_engine()?,
     });
-    let cancelled = interrupt::watch()?;
+    interrupt.watch()?;
+    let cancelled = Arc::clone(interrupt.raised());
     request.build.fetch = Some(fetch(&engine, flags, style, &cancelled));
     cache::add(&mut request.build, flags, style, &cancelled)?;
     let progress = Progress::new(style);
@@ -194,8 +199,8 @@ struct Request {
 fn from_flags(
     call: &Call<'_>,
     engine: &mut Option<Engine>,
-    flags: &BuildFlags,
-    path: &str,
+    (flags, path): (&BuildFlags, &str),
+    interrupt: &Interrupt,
 ) -> Result<Request, CliError> {
     let reads_dockerfile = flags.file.as_deref() == Some(Path::new("-"));
     if path == "-" && reads_dockerfile {
@@ -203,11 +208,24 @@ fn from_flags(
             "invalid argument: can't use stdin for both build context and dockerfile",
         ));
     }
-    let context = Context::find(call, engine, path)?;
-    let dockerfile_text = match &context {
-        Context::Dockerfile { text, .. } => Some(text.clone()),
-        _ if reads_dockerfile => Some(inputs::read_stdin()?),
-        _ => None,
+    let piped_dockerfile = reads_dockerfile.then(inputs::read_stdin).transpose()?;
+    let secrets = trust::secrets(&flags.trust.secret)?;
+    let agents = trust::agents(&flags.trust.ssh)?;
+    let remote = settings::remote::access(interrupt.raised())?;
+    let fetching = Fetching {
+        access: &remote,
+        trust: ContextTrust {
+            secrets: &secrets,
+            agents: &agents,
+        },
+        interrupt,
+    };
+    let context = Context::find(call, engine, (path, flags), &fetching)?;
+    let context_time = context.time()?;
+    let dockerfile_text = match (piped_dockerfile, &context) {
+        (Some(text), _) => Some(text),
+        (None, Context::Dockerfile { text, .. }) => Some(text.clone()),
+        _ => inputs::remote_dockerfile(call, engine, flags.file.as_deref(), &fetching)?,
     };
     let build = BuildRequest {
         context: context.path().to_owned(),
@@ -235,14 +253,15 @@ fn from_flags(
         allowed: flags.surroundings.allow.clone(),
         cdi_directories: CDI_DIRECTORIES.map(PathBuf::from).to_vec(),
         platform: flags.platform.clone(),
-        secrets: trust::secrets(&flags.trust.secret)?,
-        agents: trust::agents(&flags.trust.ssh)?,
+        secrets,
+        agents,
         allowed_secrets: flags.trust.allow_secret_in_layer.clone(),
         cache_from: Vec::new(),
         cache_to: Vec::new(),
         fetch: None,
+        remote: Some(remote),
         timestamps: flags.repro.timestamps(&flags.output),
-        context_time: context.time()?,
+        context_time,
         trace: Trace::Full,
     };
     Ok(Request {
@@ -254,17 +273,21 @@ fn from_flags(
 /// The names and values of `--build-arg`. As with buildx, `SOURCE_DATE_EPOCH` of the environment is
 /// one of them.
 pub(super) fn arguments(flags: &[String]) -> Vec<(String, Option<String>)> {
-    let given = flags.iter().map(|flag| match flag.split_once('=') {
-        Some((name, value)) => (name.to_owned(), Some(value.to_owned())),
-        None => (flag.clone(), settings::variable(flag)),
-    });
-    let mut arguments: Vec<_> = given.collect();
+    let mut arguments: Vec<_> = flags.iter().map(|flag| argument(flag)).collect();
     if arguments.iter().all(|(name, _)| name != SOURCE_DATE_EPOCH)
         && let Some(value) = settings::variable(SOURCE_DATE_EPOCH).filter(|value| !value.is_empty())
     {
         arguments.push((SOURCE_DATE_EPOCH.to_owned(), Some(value)));
     }
     arguments
+}
+
+/// The name and value of one `--build-arg`.
+fn argument(flag: &str) -> (String, Option<String>) {
+    match flag.split_once('=') {
+        Some((name, value)) => (name.to_owned(), Some(value.to_owned())),
+        None => (flag.to_owned(), settings::variable(flag)),
+    }
 }
 
 /// The failure of a build as the terminal shows it: the last lines of output, the place in the

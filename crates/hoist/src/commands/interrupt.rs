@@ -1,6 +1,7 @@
 //! Signals that ask a long command to end.
 
 use std::{
+    cell::Cell,
     io,
     sync::{
         Arc,
@@ -18,24 +19,46 @@ use crate::{error::CliError, ui};
 /// How long a transfer may take to end by itself: a server that says nothing holds it up.
 const GRACE: Duration = Duration::from_secs(2);
 
-/// A flag that turns true when the user interrupts; from now on signals do nothing else. A second
-/// one ends the program at once: what it leaves is swept by the next command.
-pub(crate) fn watch() -> Result<Arc<AtomicBool>, CliError> {
-    watched(|signals, _| {
-        if let Ok(Some(second)) = signals.read() {
-            end(second.signal);
-        }
-    })
+/// The wish of the user that the command ends.
+#[derive(Default)]
+pub(crate) struct Interrupt {
+    raised: Arc<AtomicBool>,
+    is_watched: Cell<bool>,
 }
 
-/// The same for work that may be cut at any moment: it is given a short while to end by itself,
+impl Interrupt {
+    /// True from the moment when the user wishes it, for whoever looks.
+    pub(crate) const fn raised(&self) -> &Arc<AtomicBool> {
+        &self.raised
+    }
+
+    /// Raise the flag when the user interrupts; from now on signals do nothing else. A second one
+    /// ends the program at once: what it leaves is swept by the next command.
+    ///
+    /// A thread does it, so that the engine must be open: it may enter a user namespace, which
+    /// only a process of one thread can.
+    pub(crate) fn watch(&self) -> Result<(), CliError> {
+        if self.is_watched.replace(true) {
+            return Ok(());
+        }
+        watched(&self.raised, |signals, _| {
+            if let Ok(Some(second)) = signals.read() {
+                end(second.signal);
+            }
+        })
+    }
+}
+
+/// A flag that turns true when the user interrupts work that may be cut at any moment: it is given a short while to end by itself,
 /// and then ended with these last words.
 pub(crate) fn watch_transfer(last_words: fn() -> CliError) -> Result<Arc<AtomicBool>, CliError> {
-    watched(move |_, first| {
+    let raised = Arc::default();
+    watched(&raised, move |_, first| {
         thread::sleep(GRACE);
         ui::error(&last_words().text("Error"));
         end(first);
-    })
+    })?;
+    Ok(raised)
 }
 
 /// End as a program does that never looked at the signal.
@@ -47,10 +70,11 @@ fn end(signal: i32) {
     }
 }
 
-/// `then` is done after the first signal, which it is told.
+/// `flag` is raised by the first signal, and then `then` is done, which is told the signal.
 fn watched(
+    flag: &Arc<AtomicBool>,
     then: impl FnOnce(&SignalFd, i32) + Send + 'static,
-) -> Result<Arc<AtomicBool>, CliError> {
+) -> Result<(), CliError> {
     let cannot = |error: io::Error| {
         CliError::of(
             Kind::Unavailable,
@@ -60,15 +84,14 @@ fn watched(
     let mask = Mask::of(&[Signal::INT, Signal::TERM, Signal::HUP].map(Signal::number));
     signal::block(&mask).map_err(cannot)?;
     let signals = SignalFd::new(&mask, false).map_err(cannot)?;
-    let cancelled = Arc::new(AtomicBool::new(false));
-    let flag = Arc::clone(&cancelled);
+    let flag = Arc::clone(flag);
     thread::spawn(move || {
         if let Ok(Some(first)) = signals.read() {
             flag.store(true, Ordering::SeqCst);
             then(&signals, first.signal);
         }
     });
-    Ok(cancelled)
+    Ok(())
 }
 
 /// `error`, or where the user has interrupted the work, the words for that.

@@ -96,7 +96,7 @@ fn credentials() -> Credentials {
 
 /// The first bundle that there is. One that cannot be read is as good as none: the client has a
 /// list of its own.
-fn authorities() -> Option<Vec<u8>> {
+pub(super) fn authorities() -> Option<Vec<u8>> {
     let named = variable("SSL_CERT_FILE").map(PathBuf::from);
     let usual = BUNDLES.iter().map(PathBuf::from);
     named
@@ -112,7 +112,7 @@ fn certificates() -> Vec<PathBuf> {
     directories
 }
 
-fn proxies() -> Proxies {
+pub(super) fn proxies() -> Proxies {
     let either = |name: &str| {
         let found = variable(name).or_else(|| variable(&name.to_ascii_lowercase()));
         found.map(|value| value.to_string_lossy().into_owned())

@@ -2,6 +2,9 @@
 //! a look around at the end whether anything was left behind.
 
 mod bases;
+#[path = "../../../hoist-build/tests/support/git_server.rs"]
+#[allow(dead_code, reason = "the tests of the builder use more of it")]
+pub(crate) mod git_server;
 mod leftovers;
 mod processes;
 pub(crate) mod registry;

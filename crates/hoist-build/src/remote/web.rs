@@ -1,0 +1,458 @@
+//! Files of web servers: `ADD https://…`.
+//!
+//! ```text
+//! cache/http-v1/urls/<digest of the address>.json   what the server said of the file
+//!               files/<digest>                       the file
+//! ```
+//!
+//! An address whose answer is remembered is asked for with a condition; where the server says that
+//! nothing has changed, the file here is the one. Everything may be deleted at any time, and what was
+//! damaged meanwhile is found by its digest and fetched anew.
+
+use std::{
+    fs::File,
+    io::Read,
+    path::{Path, PathBuf},
+    str::FromStr,
+};
+
+use hoist_core::{Digest, Digester, percent};
+use hoist_registry::{
+    Answer, DownloadRequest, Downloaded, RegistryError, Secret as Guarded, Validators,
+};
+use hoist_sys::atomic::{self, Durability};
+use serde::{Deserialize, Serialize};
+
+use super::{Pinned, Stock, Supplier, failed};
+use crate::{
+    cache::used,
+    error::BuildError,
+    execute::{
+        archive::{self, Sort},
+        open_directory,
+    },
+    tree::{Entry, Ownership, Root, filter::Filter},
+};
+
+/// Where files of web servers are kept, below the root.
+pub(crate) const FILES: &str = "cache/http-v1/files";
+/// Where what is known of addresses is kept, below the root.
+pub(crate) const ADDRESSES: &str = "cache/http-v1/urls";
+
+/// The mode of a file that `ADD` fetches.
+const MODE: u32 = 0o600;
+
+/// What the file of an address without a path is called, as BuildKit calls it.
+const UNNAMED: &str = "__unnamed__";
+
+/// What a file is called whose address has an impossible name.
+const IMPOSSIBLE: &str = "download";
+
+/// A file of a web server.
+#[derive(Clone, PartialEq, Eq)]
+pub(crate) struct WebFile {
+    url: String,
+    /// What it must be: `--checksum`.
+    checksum: Option<Digest>,
+    /// An archive is unpacked: `--unpack=true`.
+    unpack: bool,
+}
+
+/// The address may hold a password.
+impl std::fmt::Debug for WebFile {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("WebFile")
+            .field("url", &self.shown())
+            .field("checksum", &self.checksum)
+            .field("unpack", &self.unpack)
+            .finish()
+    }
+}
+
+/// What is remembered of an address.
+#[derive(Debug, Serialize, Deserialize)]
+struct Remembered {
+    digest: Digest,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    etag: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    last_modified: Option<String>,
+    /// The address, without what nobody has to know.
+    url: String,
+}
+
+/// True for what begins as the address of a web server does.
+pub(crate) fn is_address(text: &str) -> bool {
+    text.starts_with("http://") || text.starts_with("https://")
+}
+
+impl WebFile {
+    /// The file at `url`; `checksum` is the value of `--checksum`.
+    ///
+    /// # Errors
+    /// What is wrong with the checksum.
+    pub(crate) fn new(url: &str, checksum: Option<&str>, unpack: bool) -> Result<Self, String> {
+        let checksum = checksum.map(|text| {
+            Digest::from_str(text).map_err(|_| {
+                format!("invalid checksum {text}: write sha256: and 64 hexadecimal digits")
+            })
+        });
+        Ok(Self {
+            url: url.to_owned(),
+            checksum: checksum.transpose()?,
+            unpack,
+        })
+    }
+
+    /// The address without user, password and query.
+    pub(crate) fn shown(&self) -> String {
+        let (scheme, rest) = self.url.split_once("://").unwrap_or(("", &self.url));
+        let end = rest.find(['/', '?', '#']).unwrap_or(rest.len());
+        let host = rest[..end].rsplit('@').next().unwrap_or_default();
+        let path = rest[end..].split(['?', '#']).next().unwrap_or_default();
+        format!("{scheme}://{host}{path}")
+    }
+
+    /// The name that the file gets in a directory: the last part of the path.
+    pub(crate) fn name(&self) -> String {
+        let rest = self.url.split_once("://").map_or("", |(_, rest)| rest);
+        let path = rest.split(['?', '#']).next().unwrap_or_default();
+        let path = path.split_once('/').map_or("", |(_, path)| path);
+        let decoded = String::from_utf8_lossy(&percent::decode(path)).into_owned();
+        let name = decoded.trim_end_matches('/').rsplit('/').next();
+        match name.unwrap_or_default().trim() {
+            "" | "." => UNNAMED.to_owned(),
+            ".." => IMPOSSIBLE.to_owned(),
+            name if name.chars().any(char::is_control) => IMPOSSIBLE.to_owned(),
+            name => name.to_owned(),
+        }
+    }
+
+    /// The host without its port.
+    fn host(&self) -> &str {
+        let rest = self.url.split_once("://").map_or("", |(_, rest)| rest);
+        let authority = rest.split(['/', '?', '#']).next().unwrap_or_default();
+        let host = authority.rsplit('@').next().unwrap_or_default();
+        match host.strip_prefix('[') {
+            Some(address) => address.split(']').next().unwrap_or_default(),
+            None => host.split(':').next().unwrap_or_default(),
+        }
+    }
+}
+
+impl Supplier<'_> {
+    /// The digest of a file as it is now. It is here then, unless a checksum made that unnecessary.
+    pub(super) fn pin_file(&self, file: &WebFile) -> Result<Pinned, BuildError> {
+        if let Some(checksum) = file.checksum {
+            return Ok(pinned(file, checksum, self.remembered(file)));
+        }
+        let earlier = self
+            .remembered(file)
+            .filter(|earlier| self.has(&earlier.digest));
+        let known = earlier.as_ref().map(|earlier| Validators {
+            etag: earlier.etag.clone(),
+            last_modified: earlier.last_modified.clone(),
+        });
+        let known = known.filter(Validators::are_usable);
+        match (self.download(file, known.as_ref())?, earlier) {
+            (None, Some(earlier)) => Ok(pinned(file, earlier.digest, Some(earlier))),
+            (Some(saved), _) => {
+                let remembered = remembered(file, &saved);
+                Ok(pinned(file, saved.digest, Some(remembered)))
+            }
+            (None, None) => Err(BuildError::Download {
+                url: file.shown(),
+                source: Box::new(RegistryError::Malformed {
+                    what: "the answer".to_owned(),
+                    reason: "not modified, although nothing was known".to_owned(),
+                }),
+            }),
+        }
+    }
+
+    /// The file that was pinned.
+    pub(super) fn fetch_file(
+        &self,
+        file: &WebFile,
+        pinned: &Pinned,
+        exclude: &[String],
+    ) -> Result<Stock, BuildError> {
+        let digest = Digest::from_str(&pinned.part.1).map_err(|_| changed(file))?;
+        let draft = self.engine.store().begin_layer()?;
+        let name = PathBuf::from(file.name());
+        let start = Path::new("file");
+        let modified = self.take(file, digest, &draft.work().join(start), pinned.modified)?;
+        let shown = PathBuf::from(file.shown());
+        let root = Root::new(open_directory(draft.work())?, shown, Ownership::Kept);
+        let mut entry = root
+            .entry(start)
+            .map_err(|errno| BuildError::io("read", draft.work().join(start), errno))?;
+        entry.path = PathBuf::new();
+        entry.mode = MODE;
+        (entry.uid, entry.gid) = (0, 0);
+        entry.is_linked = false;
+        entry.identity.mtime = modified.saturating_mul(1_000_000_000);
+        let is_archive = file.unpack && archive::sort(&root, start)? == Sort::Archive;
+        Ok(Stock {
+            entries: wanted(entry, &name, exclude)?,
+            root,
+            name,
+            start: start.to_owned(),
+            is_archive,
+            _draft: draft,
+        })
+    }
+
+    /// The content of a file, for who reads it at once: at most `limit` bytes.
+    pub(crate) fn read(&self, file: &WebFile, limit: u64) -> Result<Vec<u8>, BuildError> {
+        let pinned = self.pin_file(file)?;
+        let stock = self.fetch_file(file, &pinned, &[])?;
+        content(file, stock.open()?, limit)
+    }
+
+    /// Put the file of `digest` at `path`: from the cache when it is there and sound, otherwise from
+    /// the server. Its time in seconds since 1970.
+    fn take(
+        &self,
+        file: &WebFile,
+        digest: Digest,
+        path: &Path,
+        modified: i64,
+    ) -> Result<i64, BuildError> {
+        let kept = self.engine.settings().root.join(FILES).join(digest.hex());
+        // A name of its own: whoever tidies the cache meanwhile takes nothing away.
+        if std::fs::hard_link(&kept, path).is_ok() {
+            if digest_of(path)? == digest {
+                used(&kept);
+                return Ok(modified);
+            }
+            for damaged in [&kept, &path.to_owned()] {
+                crate::cache::remove(damaged)?;
+            }
+        }
+        let Some(saved) = self.download(file, None)? else {
+            return Err(changed(file));
+        };
+        if saved.digest != digest {
+            return Err(match file.checksum {
+                Some(expected) => BuildError::Checksum {
+                    what: file.shown(),
+                    expected: expected.to_string(),
+                    actual: saved.digest.to_string(),
+                },
+                None => changed(file),
+            });
+        }
+        std::fs::hard_link(&kept, path).map_err(failed("link", &kept))?;
+        Ok(saved.validators.modified().unwrap_or(0))
+    }
+
+    /// Ask the server. What it sends is kept, unless it is not what the checksum says; nothing when
+    /// what is `known` is still so.
+    fn download(
+        &self,
+        file: &WebFile,
+        known: Option<&Validators>,
+    ) -> Result<Option<Downloaded>, BuildError> {
+        let failure = |source| match source {
+            RegistryError::Cancelled => BuildError::Cancelled,
+            source => BuildError::Download {
+                url: file.shown(),
+                source: Box::new(source),
+            },
+        };
+        let draft = self.engine.store().begin_layer()?;
+        let path = draft.work().join("file");
+        let mut target = File::options()
+            .read(true)
+            .write(true)
+            .create_new(true)
+            .open(&path)
+            .map_err(failed("make", &path))?;
+        let authorization = self.authorization(file);
+        let request = DownloadRequest {
+            url: &file.url,
+            authorization: authorization.as_ref(),
+            known,
+            limit: self.access.limit,
+            stopped: Some(self.stop),
+        };
+        let answer = self.access.downloader.download(&request, &mut target);
+        let Answer::Saved(saved) = answer.map_err(failure)? else {
+            return Ok(None);
+        };
+        if file
+            .checksum
+            .is_none_or(|checksum| checksum == saved.digest)
+        {
+            let kept = self.directory(FILES)?.join(saved.digest.hex());
+            std::fs::rename(&path, &kept).map_err(failed("keep", &kept))?;
+            self.remember(file, &saved);
+        }
+        Ok(Some(saved))
+    }
+
+    /// The header that the secrets of the build have for the host: BuildKit's names.
+    fn authorization(&self, file: &WebFile) -> Option<Guarded> {
+        let host = file.host();
+        let token = self.secret(&format!("HTTP_AUTH_TOKEN_{host}"));
+        let header = token
+            .map(|token| format!("Bearer {token}"))
+            .or_else(|| self.secret(&format!("HTTP_AUTH_HEADER_{host}")));
+        header.map(Guarded::new)
+    }
+
+    fn has(&self, digest: &Digest) -> bool {
+        let root = &self.engine.settings().root;
+        root.join(FILES).join(digest.hex()).exists()
+    }
+
+    fn memory(&self, file: &WebFile) -> PathBuf {
+        let name = Digest::of(file.url.as_bytes()).hex();
+        let root = &self.engine.settings().root;
+        root.join(ADDRESSES).join(format!("{name}.json"))
+    }
+
+    fn remembered(&self, file: &WebFile) -> Option<Remembered> {
+        serde_json::from_slice(&atomic::read(&self.memory(file)).ok()?).ok()
+    }
+
+    /// Remember what was said; that it cannot be written costs a later build a download.
+    fn remember(&self, file: &WebFile, saved: &Downloaded) {
+        if let Ok(bytes) = serde_json::to_vec(&remembered(file, saved))
+            && self.directory(ADDRESSES).is_ok()
+        {
+            let _ = atomic::write(&self.memory(file), &bytes, 0o600, Durability::Volatile);
+        }
+    }
+}
+
+/// Everything in `opened`, which was fetched as `file`.
+pub(super) fn content(file: &WebFile, opened: File, limit: u64) -> Result<Vec<u8>, BuildError> {
+    let mut bytes = Vec::new();
+    opened
+        .take(limit + 1)
+        .read_to_end(&mut bytes)
+        .map_err(failed("read", Path::new(&file.name())))?;
+    if bytes.len() as u64 > limit {
+        return Err(BuildError::Download {
+            url: file.shown(),
+            source: Box::new(RegistryError::TooLarge {
+                what: "the file".to_owned(),
+                limit,
+            }),
+        });
+    }
+    Ok(bytes)
+}
+
+fn remembered(file: &WebFile, saved: &Downloaded) -> Remembered {
+    Remembered {
+        digest: saved.digest,
+        etag: saved.validators.etag.clone(),
+        last_modified: saved.validators.last_modified.clone(),
+        url: file.shown(),
+    }
+}
+
+fn pinned(file: &WebFile, digest: Digest, remembered: Option<Remembered>) -> Pinned {
+    let validators = Validators {
+        etag: None,
+        last_modified: remembered
+            .filter(|remembered| remembered.digest == digest)
+            .and_then(|remembered| remembered.last_modified),
+    };
+    let kind = if file.unpack { "archive" } else { "file" };
+    Pinned {
+        part: (format!("{kind} {}", file.shown()), digest.to_string()),
+        // BuildKit's time for a file without one.
+        modified: validators.modified().unwrap_or(0),
+    }
+}
+
+/// The file, unless `--exclude` names it.
+fn wanted(entry: Entry, name: &Path, exclude: &[String]) -> Result<Vec<Entry>, BuildError> {
+    let invalid = |message| BuildError::Invalid {
+        message,
+        hints: Vec::new(),
+    };
+    let filter = Filter::default().excluding(exclude).map_err(invalid)?;
+    let (_, above) = filter.begin(Path::new(""));
+    let (choice, _) = filter.ask(name, name, false, &above);
+    Ok(match choice {
+        crate::tree::filter::Choice::Keep => vec![entry],
+        _ => Vec::new(),
+    })
+}
+
+fn changed(file: &WebFile) -> BuildError {
+    BuildError::Invalid {
+        message: format!("{} changed during the build", file.shown()),
+        hints: vec!["build again".to_owned()],
+    }
+}
+
+fn digest_of(path: &Path) -> Result<Digest, BuildError> {
+    let mut file = File::open(path).map_err(failed("open", path))?;
+    let mut digester = Digester::new();
+    let mut buffer = vec![0; 128 << 10];
+    loop {
+        match file.read(&mut buffer).map_err(failed("read", path))? {
+            0 => return Ok(digester.finish()),
+            count => digester.update(&buffer[..count]),
+        }
+    }
+}
+
+/// Remove what is known of addresses whose file is gone: how many bytes that was.
+pub(crate) fn forget(root: &Path) -> Result<u64, BuildError> {
+    let mut freed = 0;
+    for path in crate::cache::list(&root.join(ADDRESSES))? {
+        let known = atomic::read(&path).ok();
+        let known = known.and_then(|bytes| serde_json::from_slice::<Remembered>(&bytes).ok());
+        let has = |known: Remembered| root.join(FILES).join(known.digest.hex()).exists();
+        if !known.is_some_and(has) {
+            freed += crate::cache::remove(&path)?;
+        }
+    }
+    Ok(freed)
+}
+
+/// What is known of the address whose file has this name in the cache, for listings.
+pub(crate) fn addresses(root: &Path) -> std::collections::BTreeMap<String, String> {
+    let paths = crate::cache::list(&root.join(ADDRESSES)).unwrap_or_default();
+    let known = paths.iter().filter_map(|path| {
+        let known: Remembered = serde_json::from_slice(&atomic::read(path).ok()?).ok()?;
+        Some((known.digest.hex(), known.url))
+    });
+    known.collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_file_is_called_as_the_end_of_its_address() {
+        let table = [
+            ("http://h/a/b.tar.gz?x=/y#z", "b.tar.gz", "h"),
+            ("https://u:p@h:8/a/", "a", "h"),
+            ("http://[::1]:8/a%20b", "a b", "::1"),
+            ("http://h/a%2F..%2F..%2Fetc%2Fpasswd", "passwd", "h"),
+            ("http://h/%2e%2e", "download", "h"),
+            ("http://h/..", "download", "h"),
+            ("http://h/a%00b", "download", "h"),
+            ("http://h/%0a", "__unnamed__", "h"),
+            ("http://h", "__unnamed__", "h"),
+            ("http://h/?q", "__unnamed__", "h"),
+        ];
+        for (url, name, host) in table {
+            let file = WebFile::new(url, None, false).unwrap();
+            assert_eq!((file.name().as_str(), file.host()), (name, host), "{url}");
+        }
+        let file = WebFile::new("https://u:p@h/x?sig=y", None, false).unwrap();
+        assert_eq!(file.shown(), "https://h/x");
+        assert!(!format!("{file:?}").contains("p@") && !format!("{file:?}").contains("sig"));
+        assert!(WebFile::new("http://h/x", Some("sha256:0"), false).is_err());
+    }
+}
