@@ -58,7 +58,7 @@ impl<'a> Trust<'a> {
         let mut allowed = Vec::new();
         for Finding { path, what } in self.scanner.scan(&root)? {
             if !self.allowed.iter().any(|known| path.starts_with(known)) {
-                let what = what.described();
+                let what = what.to_string();
                 return Err(BuildError::SecretInLayer { what, path });
             }
             allowed.push(path);

@@ -101,7 +101,7 @@ fn shown(step: &History) -> String {
 impl From<Finding> for Noted {
     fn from(finding: Finding) -> Self {
         Self {
-            what: finding.what.described(),
+            what: finding.what.to_string(),
             path: finding.path,
         }
     }

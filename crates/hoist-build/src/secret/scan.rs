@@ -2,6 +2,7 @@
 //! keys, `.env` files.
 
 use std::{
+    fmt,
     fs::File,
     io::{self, Read},
     os::unix::ffi::OsStrExt,
@@ -61,13 +62,12 @@ pub(crate) enum What {
     EnvFile,
 }
 
-impl What {
-    /// In words.
-    pub(crate) fn described(&self) -> String {
+impl fmt::Display for What {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Secret(id) => format!("the value of the secret {id}"),
-            Self::PrivateKey => "a private key".to_owned(),
-            Self::EnvFile => "a file of settings and secrets".to_owned(),
+            Self::Secret(id) => write!(f, "the value of the secret {id}"),
+            Self::PrivateKey => f.write_str("a private key"),
+            Self::EnvFile => f.write_str("a file of settings and secrets"),
         }
     }
 }
