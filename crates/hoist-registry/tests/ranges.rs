@@ -141,6 +141,18 @@ fn a_server_without_ranges_sends_the_whole_once() {
 }
 
 #[test]
+fn a_server_that_refuses_ranges_sends_the_whole() {
+    let blob = content(SIZE, 12);
+    let served = blob.clone();
+    let server = start(move |exchange| match exchange.seen.range() {
+        Some(_) => exchange.reply(416, &[], b""),
+        None => exchange.reply(200, &[], &served),
+    });
+    assert_eq!(open(&divided(), &server, &blob).bytes().unwrap(), blob);
+    assert_eq!(server.seen().len(), 2);
+}
+
+#[test]
 fn a_server_that_stops_serving_ranges_is_read_by_one_connection() {
     let blob = content(SIZE, 6);
     let served = blob.clone();

@@ -2,7 +2,7 @@
 
 use std::process::ExitCode;
 
-use hoist_build::SecretInImage;
+use hoist_build::{BuildError, SecretInImage};
 use hoist_core::{Digest, Kind, Reference};
 use hoist_engine::{Engine, EngineError, image::PushRequest};
 use hoist_store::{Codec, StoreError};
@@ -139,7 +139,11 @@ pub(super) fn refuse_secrets(
     id: &Digest,
     reference: &Reference,
 ) -> Result<(), CliError> {
-    let secrets = hoist_build::secrets_in_image(engine, id)?;
+    let secrets = match hoist_build::secrets_in_image(engine, id) {
+        // The push has the words for an image that is gone.
+        Err(BuildError::Store(StoreError::NoSuchImage(_))) => return Ok(()),
+        result => result?,
+    };
     if secrets.is_empty() {
         return Ok(());
     }
