@@ -32,7 +32,7 @@ fn push(repository: &Repository, content: &[u8]) -> Digest {
 }
 
 /// A manifest with a text of its own.
-#[derive(Default)]
+#[derive(Default, Clone, Copy)]
 struct New<'a> {
     text: &'a str,
     blobs: &'a [Digest],
@@ -322,7 +322,7 @@ fn uploads_that_nobody_goes_on_with_expire() {
                 .root()
                 .join(format!("registry/me/app/_uploads/{id}/data")),
             long_ago(),
-        )
+        );
     };
     let [(fresh, _), (old, _), (busy, upload)] = [begin(), begin(), begin()];
     age(old);

@@ -388,7 +388,27 @@ fn layers_of_any_size_need_little_memory() {
             });
         }
     });
+    // Many who take nothing of what they asked for, and manifests as large as they may be.
+    let stalled: Vec<TcpStream> = (0..200)
+        .map(|_| {
+            let mut stream = server.connect();
+            let head = format!("GET /v2/app/blobs/{digest} HTTP/1.1\r\nHost: x\r\n\r\n");
+            stream.write_all(head.as_bytes()).expect("a request");
+            stream
+        })
+        .collect();
+    let kind = "Content-Type: application/vnd.example+json\r\n";
+    let large = format!(
+        "{{\"annotations\":{{\"x\":\"{}\"}}}}",
+        "y".repeat(4_000_000)
+    );
+    for number in 0..10 {
+        let target = format!("/v2/app/manifests/t{number}");
+        let (head, _) = server.ask("PUT", &target, kind, large.as_bytes());
+        assert!(head.starts_with("HTTP/1.1 201"), "{head}");
+    }
     assert!(server.peak() <= MOST, "{}", server.peak());
+    drop(stalled);
     let (head, part) = server.ask(
         "GET",
         &format!("/v2/app/blobs/{digest}"),

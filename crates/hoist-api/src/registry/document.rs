@@ -3,7 +3,7 @@
 
 use std::{
     collections::{BTreeMap, BTreeSet},
-    fmt,
+    fmt, io,
 };
 
 use hoist_core::Digest;
@@ -59,13 +59,23 @@ pub(super) struct Read {
     pub(super) descriptor: Value,
 }
 
-/// Read a manifest that was sent as `sent_as`.
+/// Read a manifest of `size` bytes that was sent as `sent_as`. What it has beside what is looked for
+/// is never in memory.
 ///
 /// # Errors
 /// `MANIFEST_INVALID`, `DIGEST_INVALID`.
-pub(super) fn read(bytes: &[u8], digest: &Digest, sent_as: Option<&str>) -> Result<Read, Problem> {
-    let document: Document = serde_json::from_slice(bytes)
-        .map_err(|error| invalid(&format_args!("malformed manifest: {error}")))?;
+pub(super) fn read(
+    content: impl io::Read,
+    digest: &Digest,
+    size: u64,
+    sent_as: Option<&str>,
+) -> Result<Read, Problem> {
+    let content = io::BufReader::with_capacity(super::PIECE, content);
+    let document: Document =
+        serde_json::from_reader(content).map_err(|error| match error.io_error_kind() {
+            Some(_) => Problem::internal(format!("cannot read a manifest: {error}")),
+            None => invalid(&format_args!("malformed manifest: {error}")),
+        })?;
     let media_type = media_type(&document, sent_as)?;
     check(&document, &media_type)?;
     let artifact_type = document
@@ -86,7 +96,7 @@ pub(super) fn read(bytes: &[u8], digest: &Digest, sent_as: Option<&str>) -> Resu
     let mut descriptor = json!({
         "mediaType": media_type,
         "digest": digest,
-        "size": bytes.len(),
+        "size": size,
     });
     if let Some(kind) = artifact_type {
         descriptor["artifactType"] = Value::String(kind);
@@ -97,7 +107,7 @@ pub(super) fn read(bytes: &[u8], digest: &Digest, sent_as: Option<&str>) -> Resu
     Ok(Read {
         manifest: Manifest {
             media_type,
-            size: bytes.len() as u64,
+            size,
             blobs: blobs.into_iter().collect(),
             manifests: manifests.into_iter().collect(),
             subject,
@@ -175,7 +185,8 @@ mod tests {
     fn said(text: &str, sent_as: Option<&str>) -> String {
         let text = text.replace("HEX", HEX);
         let digest = Digest::of(text.as_bytes());
-        match read(text.as_bytes(), &digest, sent_as) {
+        let size = text.len() as u64;
+        match read(text.as_bytes(), &digest, size, sent_as) {
             Ok(Read { manifest, .. }) => format!(
                 "{}: {} blobs, {} manifests, subject {}",
                 manifest.media_type,

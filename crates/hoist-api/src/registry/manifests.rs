@@ -1,6 +1,6 @@
 //! `/v2/<name>/manifests/<tag-or-digest>`.
 
-use std::{io::Read as _, sync::Arc};
+use std::sync::Arc;
 
 use hoist_core::{Digest, reference::is_tag};
 use hoist_store::{NewManifest, Repository, RepositoryName, Served, StoreError, Upload};
@@ -101,8 +101,8 @@ pub(super) async fn put(
         });
     }
     let sent_as = asked.header(CONTENT_TYPE).map(str::to_owned);
-    // Few at a time: this is the one place that has whole manifests in memory.
-    let Ok(_turn) = state.documents.acquire().await else {
+    // One at a time: this is the one place that has much of a request in memory.
+    let Ok(turn) = Arc::clone(&state.documents).acquire_owned().await else {
         return Err(Problem::internal("the server is ending".to_owned()));
     };
     let work = Put {
@@ -112,7 +112,12 @@ pub(super) async fn put(
         sent_as,
         tags,
     };
-    match tokio::task::spawn_blocking(move || work.done()).await {
+    // The turn goes with the work, which goes on also when its client goes away.
+    let working = tokio::task::spawn_blocking(move || {
+        let _turn = turn;
+        work.done()
+    });
+    match working.await {
         Ok(done) => done.map(|done| created(name, &done)),
         Err(error) => Err(Problem::internal(error.to_string())),
     }
@@ -170,10 +175,8 @@ impl Put {
                 found: *digest,
             }));
         }
-        let mut bytes = Vec::new();
-        let read = self.upload.reader()?.read_to_end(&mut bytes);
-        read.map_err(|error| Problem::internal(format!("cannot read a manifest: {error}")))?;
-        document::read(&bytes, digest, self.sent_as.as_deref())
+        let size = self.upload.length();
+        document::read(self.upload.reader()?, digest, size, self.sent_as.as_deref())
     }
 }
 

@@ -54,11 +54,11 @@ pub use self::{
 use self::{problem::Problem, tls::Tls, users::Users};
 
 /// Bytes of a body that are read or written at a time.
-const PIECE: usize = 64 * 1024;
+const PIECE: usize = 32 * 1024;
 /// How many uploads a server remembers the digests of; others are read again.
 const REMEMBERED: usize = 1024;
 /// How many manifests are looked through at a time.
-const DOCUMENTS: usize = 2;
+const DOCUMENTS: usize = 1;
 
 /// How a registry is served.
 #[derive(Debug, Clone)]
@@ -101,7 +101,7 @@ struct State {
     users: Option<Users>,
     tls: Option<Tls>,
     uploads: Mutex<HashMap<UploadId, UploadState>>,
-    documents: Semaphore,
+    documents: Arc<Semaphore>,
     report: Report,
 }
 

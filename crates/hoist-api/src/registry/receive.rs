@@ -14,7 +14,7 @@ use super::{
     problem::{Code, Problem},
 };
 
-/// How long a client may take for a piece: slower than a kilobyte a second is nobody.
+/// How long a client may take for a piece: slower than half a kilobyte a second is nobody.
 const PATIENCE: Duration = Duration::from_secs(60);
 /// What of a refused body is read, so that the client gets to see the answer.
 const DRAINED: usize = 8 << 20;

@@ -34,11 +34,13 @@ const HEADERS: Duration = Duration::from_secs(30);
 /// How long it may take for a TLS handshake.
 const HANDSHAKE: Duration = Duration::from_secs(10);
 /// The largest headers of a request, in bytes.
-const LARGEST: usize = 64 * 1024;
+const LARGEST: usize = 32 * 1024;
 /// How long requests that run may go on after a stop.
 const GRACE: Duration = Duration::from_secs(10);
 /// How often uploads that nobody goes on with are looked for.
 const TIDYING: Duration = Duration::from_secs(60 * 60);
+/// The most threads of the event loop, and of those beside it that work on files and passwords.
+const THREADS: (usize, usize) = (8, 64);
 /// Between two attempts to accept, when the process has too many descriptors.
 const PAUSE: Duration = Duration::from_millis(100);
 
@@ -81,8 +83,11 @@ impl Server {
     pub fn bind(store: Store, options: &Options, report: Report) -> Result<Self> {
         let users = options.users.as_deref().map(Users::read).transpose()?;
         let tls = options.tls.as_ref().map(Tls::read).transpose()?;
+        let processors = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
         let runtime = tokio::runtime::Builder::new_multi_thread()
             .enable_all()
+            .worker_threads(processors.min(THREADS.0))
+            .max_blocking_threads(THREADS.1)
             .thread_name("hoist-registry")
             .build()
             .map_err(|source| ApiError::Start {
@@ -110,7 +115,7 @@ impl Server {
                 users,
                 tls,
                 uploads: Mutex::default(),
-                documents: Semaphore::new(DOCUMENTS),
+                documents: Arc::new(Semaphore::new(DOCUMENTS)),
                 report,
             }),
             handle: Handle {

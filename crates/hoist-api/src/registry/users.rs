@@ -35,7 +35,7 @@ pub(super) struct Users {
     /// Makes the digests of this process useless to any other.
     key: [u8; 32],
     /// How many passwords are verified at a time.
-    turns: Semaphore,
+    turns: Arc<Semaphore>,
 }
 
 struct Current {
@@ -82,7 +82,7 @@ impl Users {
                 verified: HashMap::new(),
             }),
             key,
-            turns: Semaphore::new(2),
+            turns: Arc::new(Semaphore::new(2)),
         })
     }
 
@@ -119,14 +119,17 @@ impl Users {
             }
             Arc::clone(&current.users)
         };
-        let Ok(_turn) = self.turns.acquire().await else {
+        let Ok(turn) = Arc::clone(&self.turns).acquire_owned().await else {
             return Caller::Stranger;
         };
         let known = users.get(&name).cloned();
         // A name that nobody has takes as long as one that somebody has.
         let hash = known.clone().or_else(|| users.values().next().cloned());
-        let verified =
-            tokio::task::spawn_blocking(move || hash.is_some_and(|hash| hash.is_of(&password)));
+        // The turn goes with the work, which goes on also when its client goes away.
+        let verified = tokio::task::spawn_blocking(move || {
+            let _turn = turn;
+            hash.is_some_and(|hash| hash.is_of(&password))
+        });
         if !verified.await.unwrap_or(false) || known.is_none() {
             return Caller::Stranger;
         }

@@ -38,6 +38,7 @@ fn the_overview_lists_every_command() {
       container   Manage containers
       image       Manage images
       manifest    Manage image manifests and manifest lists
+      registry    A registry of one's own
       system      Manage hoist
 
     Commands:
