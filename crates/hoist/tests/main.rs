@@ -4,6 +4,7 @@
 //! process, a cgroup, an interface or a rule behind. They run as root; what an ordinary user can do
 //! is in [`rootless`]. Base images come from `cargo xtask bases --make-only`.
 
+mod archives;
 mod article;
 mod build;
 mod build_contexts;
@@ -14,7 +15,9 @@ mod builder;
 mod checks;
 mod errors;
 mod exec;
+mod gc;
 mod health;
+mod image_content;
 mod images;
 mod isolation;
 mod kill9;
@@ -27,6 +30,7 @@ mod registry;
 mod rootless;
 mod run;
 mod signals;
+mod store_check;
 mod support;
 mod terminal;
 mod vm;

@@ -46,6 +46,9 @@ fn shown(request: &MountRequest) -> String {
             "tmpfs {size:?} {:?} {options:?}",
             mode.map(|mode| format!("{mode:o}"))
         ),
+        MountKind::Image {
+            source, subpath, ..
+        } => format!("image {source} /{}", subpath.display()),
     };
     let access = if request.read_only { " ro" } else { "" };
     let propagation = match request.propagation {
