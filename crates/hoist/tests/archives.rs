@@ -6,7 +6,7 @@ use std::process::Stdio;
 use crate::support::{Run, Sandbox};
 
 /// A tar of these files; a name that ends in `@` is a symbolic link to its content.
-fn tar(files: &[(&str, &[u8])]) -> Vec<u8> {
+pub(crate) fn tar(files: &[(&str, &[u8])]) -> Vec<u8> {
     let mut archive = Vec::new();
     for (name, content) in files {
         let (name, link) = match name.strip_suffix('@') {
@@ -35,7 +35,7 @@ fn tar(files: &[(&str, &[u8])]) -> Vec<u8> {
 }
 
 /// The digest that `sha256sum` gives.
-fn sha256(sandbox: &Sandbox, bytes: &[u8]) -> String {
+pub(crate) fn sha256(sandbox: &Sandbox, bytes: &[u8]) -> String {
     let path = sandbox.path("digested");
     fs::write(&path, bytes).expect("a file");
     let output = std::process::Command::new("sha256sum")
@@ -47,7 +47,7 @@ fn sha256(sandbox: &Sandbox, bytes: &[u8]) -> String {
 }
 
 /// An image's configuration for an architecture, with one layer.
-fn config(architecture: &str, diff_id: &str) -> Vec<u8> {
+pub(crate) fn config(architecture: &str, diff_id: &str) -> Vec<u8> {
     format!(
         r#"{{"architecture":"{architecture}","os":"linux","config":{{}},"rootfs":{{"type":"layers","diff_ids":["sha256:{diff_id}"]}}}}"#
     )
@@ -55,7 +55,7 @@ fn config(architecture: &str, diff_id: &str) -> Vec<u8> {
 }
 
 /// Docker's list of one image.
-fn manifest(config: &str, layer: &str) -> Vec<u8> {
+pub(crate) fn manifest(config: &str, layer: &str) -> Vec<u8> {
     format!(r#"[{{"Config":"{config}","RepoTags":["app:1"],"Layers":["{layer}"]}}]"#).into_bytes()
 }
 

@@ -3,7 +3,9 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
+use crate::archives::{config, manifest, sha256, tar};
 use crate::support::Sandbox;
+use crate::support::registry::{Registry, Users};
 
 /// Replaces a file: its inode may be shared with the data root that sandboxes are copied from.
 fn replace(path: &Path, bytes: &[u8]) {
@@ -231,4 +233,77 @@ fn the_root_of_another_user_says_whose_it_is() {
         said.contains("belongs to another user") && said.contains("HOIST_ROOT"),
         "{said}"
     );
+}
+
+#[test]
+fn what_came_from_a_registry_comes_from_there_again() {
+    let sandbox = Sandbox::with(&[]);
+    let registry = Registry::start(Users::Anybody);
+    let name = registry.name("foreign:1");
+    // In an order that hoist would not write: nothing but the blob can tell what the archive was.
+    let layer = tar(&[("z", b"last"), ("a", b"first")]);
+    let image = config("amd64", &sha256(&sandbox, &layer));
+    let list = String::from_utf8(manifest("c.json", "l.tar")).expect("text");
+    let list = list.replace("app:1", &name).into_bytes();
+    let files_of = [
+        ("c.json", &*image),
+        ("l.tar", &layer),
+        ("manifest.json", &list),
+    ];
+    fs::write(sandbox.path("foreign.tar"), tar(&files_of)).expect("an archive");
+    sandbox.hoist(&["load", "-i", "foreign.tar"]).ok();
+    sandbox.hoist(&["push", &name]).ok();
+    sandbox.hoist(&["rmi", &name]).ok();
+    sandbox.hoist(&["image", "prune", "-af"]).ok();
+    sandbox.hoist(&["pull", &name]).ok();
+    sandbox.hoist(&["system", "check"]).ok();
+    let root = sandbox.root();
+    let layers = sandbox.inspect(&name, "{{index .RootFS.Layers 0}}");
+    let layer = root.join("layers").join(&layers[7..]);
+    let id = sandbox.inspect(&name, "{{.Id}}");
+    let blobs = || -> Vec<PathBuf> {
+        let mut found = Vec::new();
+        files(&root.join("blobs/sha256"), &mut found);
+        found.retain(|path| !path.ends_with(&id[7..]));
+        found
+    };
+
+    // The blob is whole: the files come out of it again, without any registry.
+    replace(&layer.join("tree/a"), b"changed");
+    sandbox
+        .hoist(&["system", "check"])
+        .fails(1)
+        .prints("not those of the archive");
+    sandbox
+        .hoist(&["system", "check", "--repair"])
+        .ok()
+        .prints("mended");
+    assert_eq!(fs::read(layer.join("tree/a")).expect("a file"), b"first");
+
+    // The blob is gone: the files stay and run, and the pull brings it.
+    replace(&blobs()[0], b"no gzip");
+    let advice = format!("hoist pull {name}");
+    sandbox
+        .hoist(&["system", "check"])
+        .fails(1)
+        .prints("is damaged");
+    sandbox
+        .hoist(&["system", "check", "--repair"])
+        .fails(1)
+        .prints(&advice);
+    sandbox.hoist(&["image", "layers", &name]).ok();
+    sandbox.hoist(&["pull", &name]).ok();
+    sandbox.hoist(&["system", "check"]).ok();
+    assert_eq!(blobs().len(), 1);
+
+    // The configuration is gone: so is the image, and its name knows where it was.
+    replace(&root.join("blobs/sha256").join(&id[7..]), b"{}");
+    sandbox
+        .hoist(&["system", "check", "--repair"])
+        .fails(1)
+        .prints(&advice);
+    sandbox.hoist(&["images", "-q"]).ok().stdout_is("");
+    sandbox.hoist(&["pull", &name]).ok();
+    sandbox.hoist(&["system", "check"]).ok();
+    assert_eq!(sandbox.inspect(&name, "{{.Id}}"), id);
 }
