@@ -6,13 +6,13 @@ use crate::error::EngineError;
 
 mod check;
 mod info;
+mod plan;
 mod prune;
 mod usage;
 
+pub use plan::{Planned, PlannedKind, PruneFilter, PrunePlan, Verdict};
 pub(crate) use prune::ids_in;
-pub use prune::{
-    Planned, PlannedKind, Prunable, PruneFilter, PrunePlan, PruneRequest, Pruned, Verdict,
-};
+pub use prune::{Prunable, PruneRequest, Pruned};
 pub use usage::{DiskUsage, Usage};
 
 /// The time now. All of the engine's looks at the clock go through here.

@@ -4,6 +4,7 @@
 //! process, a cgroup, an interface or a rule behind. They run as root; what an ordinary user can do
 //! is in [`rootless`]. Base images come from `cargo xtask bases --make-only`.
 
+mod archives;
 mod article;
 mod build;
 mod build_cache;
@@ -17,7 +18,9 @@ mod checks;
 mod errors;
 mod exec;
 mod faults;
+mod gc;
 mod health;
+mod image_content;
 mod images;
 mod isolation;
 mod kill9;
@@ -35,6 +38,7 @@ mod rootless;
 mod run;
 mod serve;
 mod signals;
+mod store_check;
 mod support;
 mod terminal;
 mod vm;

@@ -168,6 +168,10 @@ impl Engine {
 }
 
 fn parse(text: &str) -> Result<GcPolicy, String> {
+    // An array would do for a structure whose fields may all be absent.
+    if !text.trim_start().starts_with('{') {
+        return Err("it is no JSON object".to_owned());
+    }
     let written: Written = serde_json::from_str(text).map_err(|error| error.to_string())?;
     let age = |text: Option<String>| match text {
         None => Ok(None),

@@ -52,7 +52,7 @@ pub(crate) fn make(
 ) -> Result<Created, CliError> {
     let created = engine
         .create(request)
-        .map_err(|error| explain(error.into(), &request.image))?;
+        .map_err(|error| explain(engine, error.into(), &request.image))?;
     for warning in &created.warnings {
         ui::note(&format!("WARNING: {warning}"));
     }
@@ -79,7 +79,7 @@ pub(crate) fn undo(engine: &Engine, created: &Created) {
 }
 
 /// Docker's first line about an image that is not here, and where images come from.
-fn explain(error: CliError, image: &str) -> CliError {
+fn explain(engine: &Engine, error: CliError, image: &str) -> CliError {
     let CliError::Failed(Failure {
         kind: Kind::NotFound,
         message,
@@ -91,7 +91,8 @@ fn explain(error: CliError, image: &str) -> CliError {
     let Ok(reference) = Reference::parse(image) else {
         return error;
     };
-    if !message.contains("image") {
+    // It may be the image of a mount that is missing.
+    if !message.contains("image") || engine.store().resolve(image).is_ok() {
         return error;
     }
     CliError::of(
