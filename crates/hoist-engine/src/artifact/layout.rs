@@ -39,6 +39,8 @@ use crate::{
 
 /// The longest manifest or index that is read: the registries' limit.
 const MAX_MANIFEST: u64 = 4 * 1024 * 1024;
+/// How the names of files begin that are being written.
+const PARTIAL: &str = ".partial-";
 const BUFFER: usize = 256 * 1024;
 
 /// Number of the next temporary file of this process.
@@ -92,8 +94,21 @@ impl LayoutDirectory {
         };
         let directory = rustix::fs::open(&self.path, flags, Mode::empty()).map_err(failed)?;
         rustix::fs::flock(&directory, FlockOperation::LockExclusive).map_err(failed)?;
+        self.sweep();
         *lock = Some(directory);
         Ok(())
+    }
+
+    /// Remove what a writer that was killed has left; nobody else writes now. What cannot be removed is
+    /// in nobody's way.
+    fn sweep(&self) {
+        let entries = fs::read_dir(self.path.join("blobs"));
+        for entry in entries.into_iter().flatten().flatten() {
+            let name = entry.file_name();
+            if name.as_encoded_bytes().starts_with(PARTIAL.as_bytes()) {
+                drop(fs::remove_file(entry.path()));
+            }
+        }
     }
 
     fn index(&self) -> Result<Option<Index>, EngineError> {
@@ -163,7 +178,7 @@ impl LayoutDirectory {
         write: impl FnOnce(&mut File) -> Result<(), EngineError>,
     ) -> Result<(), EngineError> {
         let number = NEXT.fetch_add(1, Ordering::Relaxed);
-        let name = format!("blobs/.partial-{}-{number}", std::process::id());
+        let name = format!("blobs/{PARTIAL}{}-{number}", std::process::id());
         let temporary = self.path.join(name);
         let failed = |error| EngineError::file("write", place)(error);
         let mut file = File::create(&temporary).map_err(failed)?;
@@ -188,7 +203,7 @@ impl Artifact for LayoutDirectory {
         let Some(index) = self.index()? else {
             let path = self.path.join("index.json");
             return Err(EngineError::file("read", path)(
-                io::ErrorKind::NotFound.into(),
+                rustix::io::Errno::NOENT.into(),
             ));
         };
         self.manifest_at(&self.entry(&index)?)
@@ -384,6 +399,9 @@ mod tests {
         let directory = tempfile::tempdir().unwrap();
         let place = |tag: &str| LayoutDirectory::new(directory.path().to_owned(), tag.to_owned());
         let (one, two) = (place("one"), place("two"));
+        // A writer was killed.
+        fs::create_dir(directory.path().join("blobs")).unwrap();
+        fs::write(directory.path().join("blobs/.partial-1-0"), "half").unwrap();
         let (a, b, c) = (put(&one, b"a"), put(&one, b"b"), put(&one, b"c"));
         let first = publish(&one, vec![a.clone(), b.clone()]);
         publish(&two, vec![b.clone()]);
@@ -399,6 +417,7 @@ mod tests {
             .map(|entry| entry.unwrap().file_name())
             .collect();
         assert_eq!(names.len(), 3, "{names:?}");
+        assert!(!directory.path().join("blobs/.partial-1-0").exists());
     }
 
     #[test]

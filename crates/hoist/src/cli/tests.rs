@@ -204,6 +204,11 @@ fn the_page_of_build_has_examples() {
                                          "name=docker-image://image")
           --no-cache-filter stages       Do not use the cache for the specified stages
           --annotation list              Add annotation to the image's manifest when it is exported
+          --cache-from source            External cache sources (e.g., "user/app:cache",
+                                         "type=local,src=path/to/dir")
+          --cache-to destination         Cache export destinations (e.g.,
+                                         "type=registry,ref=user/app:cache,mode=max",
+                                         "type=local,dest=path/to/dir,mounts=all", "type=inline")
           --explain                      Say of every step whether it was found in the cache, and why
                                          not; "json" for tools
           --timings                      Say where the time went
@@ -235,6 +240,9 @@ fn the_page_of_build_has_examples() {
 
       Say what could be better, without building:
         hoist build --check .
+
+      Keep the cache of a CI job in a directory, with the caches of package managers:
+        hoist build --cache-from type=local,src=.cache --cache-to type=local,dest=.cache,mode=max,mounts=all .
 
       Show the whole output of every step:
         hoist build --progress plain .

@@ -53,9 +53,8 @@ pub(crate) const EXAMPLES: &str = "
   Say what could be better, without building:
     hoist build --check .
 
-  Build as fast on a fresh machine as on this one, with a cache in a registry:
-    hoist build --cache-from user/app:cache \
-      --cache-to type=registry,ref=user/app:cache,mode=max,mounts=all .
+  Keep the cache of a CI job in a directory, with the caches of package managers:
+    hoist build --cache-from type=local,src=.cache --cache-to type=local,dest=.cache,mode=max,mounts=all .
 
   Show the whole output of every step:
     hoist build --progress plain .

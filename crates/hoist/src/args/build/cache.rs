@@ -112,7 +112,11 @@ impl Fields {
     fn check(&self, flag: &str, known: &[&str]) -> Result<(), String> {
         for (key, _) in &self.pairs {
             if !known.contains(&key.as_str()) {
-                let meant = nearest(key, known.iter().copied());
+                let meant = match key.as_str() {
+                    "dest" | "source" | "path" if known.contains(&"src") => Some("src"),
+                    "src" | "path" if known.contains(&"dest") => Some("dest"),
+                    key => nearest(key, known.iter().copied()),
+                };
                 let meant =
                     meant.map_or_else(String::new, |name| format!(": did you mean {name}?"));
                 return Err(format!(
@@ -314,7 +318,7 @@ mod tests {
             (
                 "type=local,dest=/a",
                 Err(
-                    "unknown key \"dest\" of --cache-from type=local\nhint: it knows type, src, tag, digest",
+                    "unknown key \"dest\" of --cache-from type=local: did you mean src?\nhint: it knows type, src, tag, digest",
                 ),
             ),
             (
