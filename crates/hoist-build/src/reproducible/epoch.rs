@@ -18,7 +18,10 @@ use std::{
     sync::Arc,
 };
 
-use hoist_core::time::Timestamp;
+use hoist_core::{
+    event::{BuildEvent, Warning},
+    time::Timestamp,
+};
 use hoist_dockerfile::{
     Dockerfile, Instruction, InstructionKind, Stage,
     stages::{Origin, Resolution},
@@ -96,6 +99,31 @@ pub(crate) fn choose(
     let epoch = question.found(resolution)?;
     build_args.insert(SOURCE_DATE_EPOCH.to_owned(), epoch.seconds.to_string());
     Ok(Some(epoch))
+}
+
+/// Say what the times of the build are bounded by.
+pub(crate) fn tell(
+    epoch: Option<&Epoch>,
+    timestamps: Timestamps,
+    events: &(dyn Fn(BuildEvent) + Sync),
+) {
+    match (epoch, timestamps) {
+        (Some(epoch), _) => events(BuildEvent::EpochChosen {
+            seconds: epoch.seconds,
+            source: epoch.source.clone(),
+        }),
+        (None, Timestamps::Rewritten) => events(BuildEvent::Warning(Warning {
+            rule: None,
+            message: "rewrite-timestamp is specified, but no source-date-epoch was found"
+                .to_owned(),
+            file: None,
+            line: None,
+            hints: vec![format!(
+                "give the build a time: --build-arg {SOURCE_DATE_EPOCH}=SECONDS"
+            )],
+        })),
+        (None, _) => {}
+    }
 }
 
 impl Question<'_> {

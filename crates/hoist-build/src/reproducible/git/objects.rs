@@ -11,7 +11,7 @@ use flate2::read::ZlibDecoder;
 use super::{
     Unreadable,
     pack::{Pack, Packed},
-    to_hex,
+    parse::to_hex,
 };
 
 /// The largest object that is read, in bytes. Commits and directories are small.

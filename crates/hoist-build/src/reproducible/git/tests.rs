@@ -1,6 +1,6 @@
 //! Repositories that git makes, read without it.
 
-use std::{os::unix::fs::symlink, process::Command};
+use std::{fs, os::unix::fs::symlink, process::Command};
 
 use tempfile::TempDir;
 
@@ -129,7 +129,7 @@ fn every_change_is_seen() {
     type Change = fn(&Path);
     let changes: [(&str, Change); 5] = [
         ("app/main.py", |path| {
-            fs::write(path, "print('hellO')\n").unwrap()
+            fs::write(path, "print('hellO')\n").unwrap();
         }),
         ("app.txt", |path| fs::remove_file(path).unwrap()),
         ("run.sh", |path| {
@@ -276,20 +276,20 @@ fn a_pack_with_flipped_bits_is_an_answer_or_an_error() {
 
 #[test]
 fn objects_that_make_no_sense_are_refused() {
-    assert_eq!(parse_tree(b"100644 a\0short", 20), None);
-    assert_eq!(parse_tree(b"100644 \0aaaaaaaaaaaaaaaaaaaa", 20), None);
-    assert_eq!(parse_tree(b"100644 ..\0aaaaaaaaaaaaaaaaaaaa", 20), None);
-    assert_eq!(parse_tree(b"100644 a/b\0aaaaaaaaaaaaaaaaaaaa", 20), None);
-    assert_eq!(parse_tree(b"x a\0aaaaaaaaaaaaaaaaaaaa", 20), None);
-    assert_eq!(parse_tree(b"", 20), Some(Vec::new()));
+    assert_eq!(parse::tree(b"100644 a\0short", 20), None);
+    assert_eq!(parse::tree(b"100644 \0aaaaaaaaaaaaaaaaaaaa", 20), None);
+    assert_eq!(parse::tree(b"100644 ..\0aaaaaaaaaaaaaaaaaaaa", 20), None);
+    assert_eq!(parse::tree(b"100644 a/b\0aaaaaaaaaaaaaaaaaaaa", 20), None);
+    assert_eq!(parse::tree(b"x a\0aaaaaaaaaaaaaaaaaaaa", 20), None);
+    assert_eq!(parse::tree(b"", 20), Some(Vec::new()));
     let tree = "0".repeat(40);
     for text in [
         format!("tree {tree}\nauthor x 1 +0000\n\ncommitter x 1 +0000\n"),
-        format!("tree x\ncommitter x 1 +0000\n\n"),
+        "tree x\ncommitter x 1 +0000\n\n".to_owned(),
         format!("tree {tree}\ncommitter x\n\n"),
         format!("tree {tree}\ncommitter x <y> z +0000\n\n"),
     ] {
-        assert_eq!(parse_commit(text.as_bytes()), None, "{text}");
+        assert_eq!(parse::commit(text.as_bytes()), None, "{text}");
     }
     assert_eq!(from_hex("é".repeat(20).as_str()), Vec::<u8>::new());
 }

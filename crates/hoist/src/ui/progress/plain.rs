@@ -10,6 +10,9 @@ use hoist_core::{
 use super::{Lines, Render, seconds, title, warnings};
 use crate::format::counted;
 
+/// What number 1 is called.
+const CONTEXT: &str = "[internal] load build context";
+
 /// The renderer; number 1 is the context, step n is number n + 1.
 #[derive(Default)]
 pub(super) struct Plain {
@@ -69,6 +72,18 @@ impl Plain {
         self.about(number, lines)
     }
 
+    /// The latest time that the build has; it belongs to the context.
+    fn epoch(&mut self, seconds: i64, source: &str) -> String {
+        self.begin(1, CONTEXT.to_owned());
+        self.about(1, &[format!("epoch: {seconds}, {source}")])
+    }
+
+    /// What a rule of reproducible builds did to the layer of a step.
+    fn rule(&mut self, index: usize, rule: &str, effect: &str, files: usize) -> String {
+        let files = counted(files, "file");
+        self.about(index + 1, &[format!("{rule}: {files} {effect}")])
+    }
+
     fn begin(&mut self, number: usize, title: String) {
         self.last = self.last.max(number);
         let step = Step {
@@ -89,7 +104,7 @@ impl Render for Plain {
     fn event(&mut self, event: &BuildEvent) -> String {
         match event {
             BuildEvent::ContextScanned { files, bytes } => {
-                self.begin(1, "[internal] load build context".to_owned());
+                self.begin(1, CONTEXT.to_owned());
                 let scanned = format!("context: {files} files, {}", units::human_size(*bytes));
                 self.about(1, &[scanned, "DONE".to_owned()])
             }
@@ -105,19 +120,13 @@ impl Render for Plain {
             BuildEvent::StepReason { index, text } => {
                 self.about(index + 1, &[format!("not cached: {text}")])
             }
-            BuildEvent::EpochChosen { seconds, source } => {
-                self.begin(1, "[internal] load build context".to_owned());
-                self.about(1, &[format!("epoch: {seconds}, {source}")])
-            }
+            BuildEvent::EpochChosen { seconds, source } => self.epoch(*seconds, source),
             BuildEvent::RuleApplied {
                 index,
                 rule,
                 effect,
                 files,
-            } => self.about(
-                index + 1,
-                &[format!("{rule}: {} {effect}", counted(*files, "file"))],
-            ),
+            } => self.rule(*index, rule, effect, *files),
             BuildEvent::StepCached { index } => self.about(index + 1, &["CACHED".to_owned()]),
             BuildEvent::StepOutput { index, bytes, .. } => {
                 let Some(step) = self.steps.get_mut(&(index + 1)) else {
@@ -296,5 +305,22 @@ mod tests {
         #2 [1/3] RUN false
         #2 ERROR: process "/bin/sh -c false" did not complete successfully: exit code: 1
         "#);
+    }
+    #[test]
+    fn a_reproducible_build_tells_its_time_and_its_rules() {
+        insta::assert_snapshot!(written(&[
+            BuildEvent::EpochChosen { seconds: 7, source: "the commit 1a2b3c".to_owned() },
+            BuildEvent::ContextScanned { files: 1, bytes: 1 },
+            started(1, "0", "RUN apt-get install x"),
+            BuildEvent::RuleApplied { index: 1, rule: "apt-log", effect: "left out", files: 1 },
+        ]), @r"
+        #1 [internal] load build context
+        #1 epoch: 7, the commit 1a2b3c
+        #1 context: 1 files, 1B
+        #1 DONE
+
+        #2 [1/3] RUN apt-get install x
+        #2 apt-log: 1 file left out
+        ");
     }
 }
