@@ -39,7 +39,7 @@ use crate::{
     excerpt::Listing,
     execute::open_directory,
     request::{BuildRequest, NamedContext, Timestamps},
-    tree::{Entry, Kind, Ownership, Root, filter::Filter, walk},
+    tree::{Entry, Ownership, Root, filter::Filter, walk},
 };
 
 const SECOND: i64 = 1_000_000_000;
@@ -312,9 +312,9 @@ fn of_commit(
 /// The newest of files and links, in seconds since 1970; of several the first by name. Directories
 /// do not count: what comes and goes in them changes their times.
 fn newest(entries: &[Entry]) -> Option<(i64, &Path)> {
-    let files = entries.iter().filter(|entry| {
-        !entry.is_directory() && !matches!(entry.kind, Kind::Special { device: 0, .. })
-    });
+    let files = entries
+        .iter()
+        .filter(|entry| !entry.is_directory() && !entry.is_whiteout());
     let times = files.map(|entry| {
         let time = entry.identity.mtime.div_euclid(SECOND);
         (time, entry.path.as_path())

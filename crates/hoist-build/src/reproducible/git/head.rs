@@ -1,12 +1,11 @@
 //! Where a repository lies, and the commit that HEAD means there.
 
 use std::{
-    fs::File,
     io::{self, Read},
     path::{Path, PathBuf},
 };
 
-use super::{DEEPEST, Unreadable, parse::from_hex};
+use super::{DEEPEST, Unreadable, open, parse::from_hex};
 
 /// The longest list of references that is read, in bytes.
 const LARGEST: u64 = 64 << 20;
@@ -50,7 +49,7 @@ pub(super) fn head(private: &Path, shared: &Path) -> Result<Option<String>, Unre
 /// The reference `name` in the list at `path`.
 fn packed(path: &Path, name: &str) -> Result<Option<String>, Unreadable> {
     let mut text = Vec::new();
-    match File::open(path).and_then(|file| file.take(LARGEST).read_to_end(&mut text)) {
+    match open(path).and_then(|file| file.take(LARGEST).read_to_end(&mut text)) {
         Ok(_) => {}
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
         Err(error) => return Err(Unreadable::new(path, error)),
@@ -66,6 +65,6 @@ fn packed(path: &Path, name: &str) -> Result<Option<String>, Unreadable> {
 /// The first line of a short file.
 pub(super) fn read_line(path: &Path) -> io::Result<String> {
     let mut text = String::new();
-    File::open(path)?.take(4096).read_to_string(&mut text)?;
+    open(path)?.take(4096).read_to_string(&mut text)?;
     Ok(text.lines().next().unwrap_or_default().trim().to_owned())
 }

@@ -24,7 +24,7 @@ use std::{
 };
 
 use hoist_core::Digester;
-use rustix::fs::OFlags;
+use rustix::fs::{Mode, OFlags};
 use sha1::{Digest as _, Sha1};
 
 use self::{
@@ -33,6 +33,10 @@ use self::{
     parse::{TreeEntry, from_hex, to_hex},
 };
 use crate::tree::{self, Entry, Root};
+
+/// The most files of a commit that are looked at: a repository may name the same directory many
+/// times, and so more files than there can be.
+const MOST_FILES: usize = 1 << 20;
 
 /// How deep symbolic references may lead on, and directories lie in each other.
 const DEEPEST: usize = 256;
@@ -189,6 +193,9 @@ impl Checkout {
             match mode {
                 DIRECTORY => self.list(&id, &path, found, depth)?,
                 SUBMODULE => {}
+                _ if found.len() >= MOST_FILES => {
+                    return Err(Unreadable::new(&path, "the commit has too many files"));
+                }
                 mode => {
                     found.insert(path, Committed { mode, id });
                 }
@@ -256,6 +263,16 @@ fn blob_id(content: &mut impl Read, size: u64, length: usize) -> io::Result<Vec<
     let mut digester = Sha1::new();
     each(&mut |bytes| digester.update(bytes))?;
     Ok(digester.finalize().to_vec())
+}
+
+/// Open a file of a repository, which may be anything: nothing waits for the other end of a pipe.
+fn open(path: &Path) -> io::Result<File> {
+    let flags = OFlags::RDONLY | OFlags::NONBLOCK | OFlags::CLOEXEC | OFlags::NOCTTY;
+    let file = File::from(rustix::fs::open(path, flags, Mode::empty())?);
+    match file.metadata()?.is_file() {
+        true => Ok(file),
+        false => Err(io::ErrorKind::InvalidInput.into()),
+    }
 }
 
 /// The length of ids in repositories of either kind, in bytes.
