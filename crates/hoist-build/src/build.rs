@@ -9,10 +9,7 @@ use std::{
     time::Instant,
 };
 
-use hoist_core::{
-    Platform, Reference,
-    event::{BuildEvent, Warning},
-};
+use hoist_core::{Platform, Reference, event::BuildEvent};
 use hoist_dockerfile::{
     Dockerfile, DockerfileError, Source as Text, is_own_frontend, parse_bytes,
     stages::{Inputs as StageInputs, resolve},
@@ -36,10 +33,10 @@ use crate::{
     plan::{Action, Inputs, Plan, plan},
     remote::{Pinned, Remote, Supplier, unreachable},
     reproducible::{
-        SOURCE_DATE_EPOCH, Times,
-        epoch::{Epoch, Question, choose},
+        Times,
+        epoch::{Epoch, Question, choose, tell},
     },
-    request::{BuildRequest, Built, NamedContext, Timestamps, Trace},
+    request::{BuildRequest, Built, NamedContext, Trace},
     schedule::{self, Permits},
     sources::{Place, Source, gather},
     task::Tasks,
@@ -415,27 +412,6 @@ fn make_plan(
         images: &images,
     };
     Ok((plan(dockerfile, &inputs)?, epoch))
-}
-
-/// Say what the times of the build are bounded by.
-fn tell(epoch: Option<&Epoch>, timestamps: Timestamps, events: &(dyn Fn(BuildEvent) + Sync)) {
-    match (epoch, timestamps) {
-        (Some(epoch), _) => events(BuildEvent::EpochChosen {
-            seconds: epoch.seconds,
-            source: epoch.source.clone(),
-        }),
-        (None, Timestamps::Rewritten) => events(BuildEvent::Warning(Warning {
-            rule: None,
-            message: "rewrite-timestamp is specified, but no source-date-epoch was found"
-                .to_owned(),
-            file: None,
-            line: None,
-            hints: vec![format!(
-                "give the build a time: --build-arg {SOURCE_DATE_EPOCH}=SECONDS"
-            )],
-        })),
-        (None, _) => {}
-    }
 }
 
 /// An image of the store, fetched into it where it is not there and may be.

@@ -18,7 +18,10 @@ use std::{
     sync::Arc,
 };
 
-use hoist_core::time::Timestamp;
+use hoist_core::{
+    event::{BuildEvent, Warning},
+    time::Timestamp,
+};
 use hoist_dockerfile::{
     Dockerfile, Instruction, InstructionKind, Stage,
     stages::{Origin, Resolution},
@@ -36,7 +39,7 @@ use crate::{
     excerpt::Listing,
     execute::open_directory,
     request::{BuildRequest, NamedContext, Timestamps},
-    tree::{Entry, Kind, Ownership, Root, filter::Filter, walk},
+    tree::{Entry, Ownership, Root, filter::Filter, walk},
 };
 
 const SECOND: i64 = 1_000_000_000;
@@ -96,6 +99,31 @@ pub(crate) fn choose(
     let epoch = question.found(resolution)?;
     build_args.insert(SOURCE_DATE_EPOCH.to_owned(), epoch.seconds.to_string());
     Ok(Some(epoch))
+}
+
+/// Say what the times of the build are bounded by.
+pub(crate) fn tell(
+    epoch: Option<&Epoch>,
+    timestamps: Timestamps,
+    events: &(dyn Fn(BuildEvent) + Sync),
+) {
+    match (epoch, timestamps) {
+        (Some(epoch), _) => events(BuildEvent::EpochChosen {
+            seconds: epoch.seconds,
+            source: epoch.source.clone(),
+        }),
+        (None, Timestamps::Rewritten) => events(BuildEvent::Warning(Warning {
+            rule: None,
+            message: "rewrite-timestamp is specified, but no source-date-epoch was found"
+                .to_owned(),
+            file: None,
+            line: None,
+            hints: vec![format!(
+                "give the build a time: --build-arg {SOURCE_DATE_EPOCH}=SECONDS"
+            )],
+        })),
+        (None, _) => {}
+    }
 }
 
 impl Question<'_> {
@@ -284,9 +312,9 @@ fn of_commit(
 /// The newest of files and links, in seconds since 1970; of several the first by name. Directories
 /// do not count: what comes and goes in them changes their times.
 fn newest(entries: &[Entry]) -> Option<(i64, &Path)> {
-    let files = entries.iter().filter(|entry| {
-        !entry.is_directory() && !matches!(entry.kind, Kind::Special { device: 0, .. })
-    });
+    let files = entries
+        .iter()
+        .filter(|entry| !entry.is_directory() && !entry.is_whiteout());
     let times = files.map(|entry| {
         let time = entry.identity.mtime.div_euclid(SECOND);
         (time, entry.path.as_path())

@@ -177,8 +177,7 @@ impl<'a> Layer<'a> {
     pub(super) fn bound(&self) -> Result<(), BuildError> {
         for entry in &self.entries {
             let time = self.bounded(entry.identity.mtime);
-            let is_whiteout = matches!(entry.kind, Kind::Special { device: 0, .. });
-            if is_whiteout || time == entry.identity.mtime && !entry.is_directory() {
+            if entry.is_whiteout() || time == entry.identity.mtime && !entry.is_directory() {
                 continue;
             }
             let path = match entry.path.as_os_str().is_empty() {
@@ -235,10 +234,13 @@ mod tests {
             fs::write(path(name), name).unwrap();
         }
         symlink("nowhere", path("dir/link")).unwrap();
+        let pipe = rustix::fs::FileType::Fifo;
+        let mode = rustix::fs::Mode::RUSR;
+        rustix::fs::mknodat(rustix::fs::CWD, path("dir/pipe"), pipe, mode, 0).unwrap();
         set(&path("dir/old"), 500);
         set(&path("dir"), 600);
         let times = || {
-            ["dir", "dir/old", "dir/new", "dir/link", ""].map(|name| {
+            ["dir", "dir/old", "dir/new", "dir/link", "dir/pipe", ""].map(|name| {
                 let found = fs::symlink_metadata(path(name)).unwrap();
                 (found.mtime(), found.mtime_nsec())
             })
@@ -250,9 +252,16 @@ mod tests {
         };
         assert_eq!(
             bound(Reach::Later),
-            [(600, 0), (500, 0), (1000, 0), (1000, 0), (1000, 0)]
+            [
+                (600, 0),
+                (500, 0),
+                (1000, 0),
+                (1000, 0),
+                (1000, 0),
+                (1000, 0)
+            ]
         );
-        assert_eq!(bound(Reach::All), [(1000, 0); 5]);
+        assert_eq!(bound(Reach::All), [(1000, 0); 6]);
     }
 
     #[test]

@@ -256,6 +256,16 @@ impl Entry {
     }
 
     /// Sockets are the business of running programs: no copy has them.
+    /// In the directory of a layer: overlayfs' mark of something that was deleted.
+    pub(crate) fn is_whiteout(&self) -> bool {
+        let file_type = FileType::CharacterDevice;
+        self.kind
+            == Kind::Special {
+                file_type,
+                device: 0,
+            }
+    }
+
     fn is_socket(&self) -> bool {
         let file_type = FileType::Socket;
         matches!(self.kind, Kind::Special { file_type: found, .. } if found == file_type)

@@ -140,7 +140,7 @@ fn changes(one: &Seen, other: &Seen) -> Vec<Change> {
         return vec![Change::Kind];
     }
     // What a step deleted is marked by a device that has nothing to say about itself.
-    if matches!(a.kind, Kind::Special { device: 0, .. }) && a.kind == b.kind {
+    if a.is_whiteout() && b.is_whiteout() {
         return Vec::new();
     }
     let times = [a, b].map(|entry| entry.identity.mtime.div_euclid(SECOND));

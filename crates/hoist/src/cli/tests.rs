@@ -212,6 +212,8 @@ fn the_page_of_build_has_examples() {
           --explain                      Say of every step whether it was found in the cache, and why
                                          not; "json" for tools
           --timings                      Say where the time went
+          --reproducible                 Make the image independent of when and where it is built
+          --verify                       Build a second time without cache, and say what differs
       -o, --output output                Output destination (format: "type=local,dest=path"; types are
                                          image, local, tar, oci, docker)
           --load                         Keep the image in the store, as without any "--output"
@@ -246,6 +248,9 @@ fn the_page_of_build_has_examples() {
 
       Show the whole output of every step:
         hoist build --progress plain .
+
+      Build an image that anybody can build again, and make sure of it:
+        hoist build --reproducible --verify -t my-api:1.0 .
     "#);
 }
 

@@ -9,30 +9,37 @@
 //! (caches, build results) does not count.
 
 mod delta;
+mod head;
 mod objects;
 mod pack;
+mod parse;
 
 use std::{
     collections::BTreeMap,
     fmt,
-    fs::{self, File},
+    fs::File,
     io::{self, Read},
     os::unix::ffi::OsStrExt,
     path::{Path, PathBuf},
 };
 
 use hoist_core::Digester;
-use rustix::fs::OFlags;
+use rustix::fs::{Mode, OFlags};
 use sha1::{Digest as _, Sha1};
 
-use self::objects::{Kind, Objects};
+use self::{
+    head::{git_directory, head, read_line},
+    objects::{Kind, Objects},
+    parse::{TreeEntry, from_hex, to_hex},
+};
 use crate::tree::{self, Entry, Root};
+
+/// The most files of a commit that are looked at: a repository may name the same directory many
+/// times, and so more files than there can be.
+const MOST_FILES: usize = 1 << 20;
 
 /// How deep symbolic references may lead on, and directories lie in each other.
 const DEEPEST: usize = 256;
-
-/// The longest file of the repository that is read whole, in bytes: its list of references.
-const LARGEST: u64 = 64 << 20;
 
 /// Why a repository is of no use.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -104,7 +111,7 @@ impl Checkout {
         };
         let objects = Objects::open(&shared.join("objects"));
         let (kind, content) = objects.read(&from_hex(&commit))?;
-        let parsed = (kind == Kind::Commit).then(|| parse_commit(&content));
+        let parsed = (kind == Kind::Commit).then(|| parse::commit(&content));
         let (tree, time) = parsed.flatten().ok_or_else(|| {
             Unreadable::new(
                 &shared,
@@ -161,9 +168,9 @@ impl Checkout {
             let entries = self.entries(&tree)?;
             let found = entries
                 .into_iter()
-                .find(|(found, mode, _)| found == name.as_bytes() && *mode == DIRECTORY);
+                .find(|entry| entry.name == name.as_bytes() && entry.mode == DIRECTORY);
             match found {
-                Some((_, _, id)) => tree = id,
+                Some(entry) => tree = entry.id,
                 None => return Ok(None),
             }
         }
@@ -181,11 +188,14 @@ impl Checkout {
         let Some(depth) = depth.checked_sub(1) else {
             return Err(Unreadable::new(path, "directories lie too deep"));
         };
-        for (name, mode, id) in self.entries(tree)? {
+        for TreeEntry { name, mode, id } in self.entries(tree)? {
             let path = path.join(std::ffi::OsStr::from_bytes(&name));
             match mode {
                 DIRECTORY => self.list(&id, &path, found, depth)?,
                 SUBMODULE => {}
+                _ if found.len() >= MOST_FILES => {
+                    return Err(Unreadable::new(&path, "the commit has too many files"));
+                }
                 mode => {
                     found.insert(path, Committed { mode, id });
                 }
@@ -194,9 +204,9 @@ impl Checkout {
         Ok(())
     }
 
-    fn entries(&self, tree: &[u8]) -> Result<Vec<(Vec<u8>, u32, Vec<u8>)>, Unreadable> {
+    fn entries(&self, tree: &[u8]) -> Result<Vec<TreeEntry>, Unreadable> {
         let (kind, content) = self.objects.read(tree)?;
-        let entries = (kind == Kind::Tree).then(|| parse_tree(&content, tree.len()));
+        let entries = (kind == Kind::Tree).then(|| parse::tree(&content, tree.len()));
         entries.flatten().ok_or_else(|| {
             let problem = format!("{} is not a tree that can be read", to_hex(tree));
             Unreadable::new(self.objects.path(), problem)
@@ -255,121 +265,19 @@ fn blob_id(content: &mut impl Read, size: u64, length: usize) -> io::Result<Vec<
     Ok(digester.finalize().to_vec())
 }
 
+/// Open a file of a repository, which may be anything: nothing waits for the other end of a pipe.
+fn open(path: &Path) -> io::Result<File> {
+    let flags = OFlags::RDONLY | OFlags::NONBLOCK | OFlags::CLOEXEC | OFlags::NOCTTY;
+    let file = File::from(rustix::fs::open(path, flags, Mode::empty())?);
+    match file.metadata()?.is_file() {
+        true => Ok(file),
+        false => Err(io::ErrorKind::InvalidInput.into()),
+    }
+}
+
 /// The length of ids in repositories of either kind, in bytes.
 const SHA1: usize = 20;
 const SHA256: usize = 32;
-
-/// What `.git` is: the directory itself, or a file that names it.
-fn git_directory(path: &Path) -> Result<PathBuf, Unreadable> {
-    if path.is_dir() {
-        return Ok(path.to_owned());
-    }
-    let line = read_line(path).map_err(|error| Unreadable::new(path, error))?;
-    let place = line.strip_prefix("gitdir: ");
-    let place = place.ok_or_else(|| Unreadable::new(path, "it does not name a directory"))?;
-    Ok(path.parent().unwrap_or(Path::new("/")).join(place))
-}
-
-/// The commit that HEAD means, in hexadecimal digits; `None` when there is none yet.
-fn head(private: &Path, shared: &Path) -> Result<Option<String>, Unreadable> {
-    let path = private.join("HEAD");
-    let mut text = read_line(&path).map_err(|error| Unreadable::new(&path, error))?;
-    for _ in 0..DEEPEST {
-        let Some(name) = text.strip_prefix("ref: ") else {
-            let is_id = !from_hex(&text).is_empty();
-            return match is_id {
-                true => Ok(Some(text)),
-                false => Err(Unreadable::new(&path, format!("HEAD leads to {text:?}"))),
-            };
-        };
-        let name = name.trim();
-        if !name.starts_with("refs/") || name.split('/').any(|part| part == "..") {
-            return Err(Unreadable::new(&path, format!("HEAD leads to {name:?}")));
-        }
-        let loose = [private, shared].map(|directory| directory.join(name));
-        match loose.iter().find_map(|path| read_line(path).ok()) {
-            Some(found) => text = found,
-            None => return packed(&shared.join("packed-refs"), name),
-        }
-    }
-    Err(Unreadable::new(&path, "references lead in a circle"))
-}
-
-/// The reference `name` in the list at `path`.
-fn packed(path: &Path, name: &str) -> Result<Option<String>, Unreadable> {
-    let mut text = Vec::new();
-    match File::open(path).and_then(|file| file.take(LARGEST).read_to_end(&mut text)) {
-        Ok(_) => {}
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
-        Err(error) => return Err(Unreadable::new(path, error)),
-    }
-    let found = text.split(|byte| *byte == b'\n').find_map(|line| {
-        let line = std::str::from_utf8(line).ok()?;
-        let (id, found) = line.trim_end().split_once(' ')?;
-        (found == name && !from_hex(id).is_empty()).then(|| id.to_owned())
-    });
-    Ok(found)
-}
-
-/// The first line of a short file.
-fn read_line(path: &Path) -> io::Result<String> {
-    let mut text = String::new();
-    fs::File::open(path)?.take(4096).read_to_string(&mut text)?;
-    Ok(text.lines().next().unwrap_or_default().trim().to_owned())
-}
-
-/// The bytes of an id; none when `text` is no id.
-fn from_hex(text: &str) -> Vec<u8> {
-    let is_long_enough = [SHA1 * 2, SHA256 * 2].contains(&text.len());
-    let digits = text.as_bytes().as_chunks::<2>().0.iter();
-    let bytes = digits.map(|pair| {
-        let text = std::str::from_utf8(pair).ok()?;
-        let is_hex = pair.iter().all(u8::is_ascii_hexdigit);
-        is_hex.then(|| u8::from_str_radix(text, 16).ok()).flatten()
-    });
-    match bytes.collect::<Option<Vec<u8>>>() {
-        Some(bytes) if is_long_enough => bytes,
-        _ => Vec::new(),
-    }
-}
-
-fn to_hex(id: &[u8]) -> String {
-    id.iter().map(|byte| format!("{byte:02x}")).collect()
-}
-
-/// The tree of a commit, and when it was committed.
-fn parse_commit(content: &[u8]) -> Option<(Vec<u8>, i64)> {
-    let mut lines = content.split(|byte| *byte == b'\n');
-    let tree = std::str::from_utf8(lines.next()?.strip_prefix(b"tree ")?).ok()?;
-    let committer = lines
-        .take_while(|line| !line.is_empty())
-        .find_map(|line| line.strip_prefix(b"committer "))?;
-    // `Name <address> 1700000000 +0100`
-    let mut words = committer.rsplit(|byte| *byte == b' ');
-    let time = std::str::from_utf8(words.nth(1)?).ok()?.parse().ok()?;
-    let tree = from_hex(tree);
-    (!tree.is_empty()).then_some((tree, time))
-}
-
-/// Name, mode and id of each entry of a tree.
-fn parse_tree(mut content: &[u8], id_length: usize) -> Option<Vec<(Vec<u8>, u32, Vec<u8>)>> {
-    let mut entries = Vec::new();
-    while !content.is_empty() {
-        let space = content.iter().position(|byte| *byte == b' ')?;
-        let mode = std::str::from_utf8(&content[..space]).ok()?;
-        let mode = u32::from_str_radix(mode, 8).ok()?;
-        content = &content[space + 1..];
-        let end = content.iter().position(|byte| *byte == 0)?;
-        let name = &content[..end];
-        let id = content[end + 1..].get(..id_length)?;
-        if name.is_empty() || name == b".." || name.contains(&b'/') {
-            return None;
-        }
-        entries.push((name.to_vec(), mode, id.to_vec()));
-        content = &content[end + 1 + id_length..];
-    }
-    Some(entries)
-}
 
 #[cfg(test)]
 mod tests;

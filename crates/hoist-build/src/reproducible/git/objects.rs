@@ -1,7 +1,7 @@
 //! Objects of a repository: each in a file of its own, or many in a pack.
 
 use std::{
-    fs::{self, File},
+    fs,
     io::{self, Read},
     path::{Path, PathBuf},
 };
@@ -9,16 +9,19 @@ use std::{
 use flate2::read::ZlibDecoder;
 
 use super::{
-    Unreadable,
+    Unreadable, open,
     pack::{Pack, Packed},
-    to_hex,
+    parse::to_hex,
 };
 
 /// The largest object that is read, in bytes. Commits and directories are small.
 pub(super) const LARGEST: u64 = 64 << 20;
 
-/// How many repositories may borrow from each other, and differences build on each other.
-const DEEPEST: usize = 1024;
+/// How many repositories may borrow from each other.
+const MOST_DIRECTORIES: usize = 64;
+
+/// How many differences may build on each other; git's own limit is 4095.
+const MOST_DELTAS: usize = 4096;
 
 /// What an object is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -41,10 +44,16 @@ impl Objects {
         let mut directories = vec![directory.to_owned()];
         let mut next = 0;
         while let Some(directory) = directories.get(next).cloned() {
-            let list = fs::read_to_string(directory.join("info/alternates")).unwrap_or_default();
+            let mut list = String::new();
+            if let Ok(file) = open(&directory.join("info/alternates")) {
+                // What is no text names no directory.
+                let _ = file.take(LARGEST).read_to_string(&mut list);
+            }
             for line in list.lines().filter(|line| !line.starts_with('#')) {
                 let place = directory.join(line);
-                if !line.is_empty() && directories.len() < DEEPEST && !directories.contains(&place)
+                if !line.is_empty()
+                    && directories.len() < MOST_DIRECTORIES
+                    && !directories.contains(&place)
                 {
                     directories.push(place);
                 }
@@ -61,18 +70,28 @@ impl Objects {
 
     /// The object `id`.
     pub(super) fn read(&self, id: &[u8]) -> Result<(Kind, Vec<u8>), Unreadable> {
-        self.read_at_depth(id, DEEPEST)
+        let mut deltas = Deltas::default();
+        let mut wanted = id.to_vec();
+        let (kind, mut content) = loop {
+            match self.find(&wanted, &mut deltas)? {
+                Base::Whole(kind, content) => break (kind, content),
+                Base::Object(id) => wanted = id,
+            }
+        };
+        for delta in deltas.all.iter().rev() {
+            content = super::delta::apply(&content, delta)
+                .ok_or_else(|| Unreadable::new(self.path(), "a difference cannot be read"))?;
+        }
+        Ok((kind, content))
     }
 
-    fn read_at_depth(&self, id: &[u8], depth: usize) -> Result<(Kind, Vec<u8>), Unreadable> {
+    fn find(&self, id: &[u8], deltas: &mut Deltas) -> Result<Base, Unreadable> {
         let name = to_hex(id);
-        let Some((start, rest)) = name.split_at_checked(2).filter(|_| depth > 0) else {
-            return Err(Unreadable::new(self.path(), "differences lie too deep"));
-        };
+        let (start, rest) = name.split_at(name.len().min(2));
         for directory in &self.directories {
             let path = directory.join(start).join(rest);
             match loose(&path) {
-                Ok(found) => return Ok(found),
+                Ok((kind, content)) => return Ok(Base::Whole(kind, content)),
                 Err(error) if error.kind() == io::ErrorKind::NotFound => {}
                 Err(error) => return Err(Unreadable::new(&path, error)),
             }
@@ -80,52 +99,58 @@ impl Objects {
         for directory in &self.directories {
             for path in packs(&directory.join("pack")) {
                 let failed = |error: io::Error| Unreadable::new(&path, error);
-                let Some(offset) = Pack::find(&path, id).map_err(failed)? else {
-                    continue;
-                };
-                return self.packed(&path, offset, id.len(), depth);
+                if let Some(offset) = Pack::find(&path, id).map_err(failed)? {
+                    return packed(&path, offset, id.len(), deltas).map_err(failed);
+                }
             }
         }
-        Err(Unreadable::new(
-            self.path(),
-            format!("object {name} is not there"),
-        ))
+        let problem = format!("object {name} is not there");
+        Err(Unreadable::new(self.path(), problem))
     }
+}
 
-    /// The object at `offset` of the pack whose index is `path`, put together from the
-    /// differences that it is kept as.
-    fn packed(
-        &self,
-        path: &Path,
-        offset: u64,
-        id_length: usize,
-        depth: usize,
-    ) -> Result<(Kind, Vec<u8>), Unreadable> {
-        let failed = |error: io::Error| Unreadable::new(path, error);
-        let pack = Pack::open(path).map_err(failed)?;
-        let mut deltas = Vec::new();
-        let mut offset = offset;
-        let (kind, mut content) = loop {
-            if deltas.len() >= depth {
-                return Err(Unreadable::new(path, "differences lie too deep"));
-            }
-            match pack.read(offset, id_length).map_err(failed)? {
-                Packed::Whole(kind, content) => break (kind, content),
-                Packed::From(base, delta) => {
-                    deltas.push(delta);
-                    offset = base;
-                }
-                Packed::FromObject(base, delta) => {
-                    deltas.push(delta);
-                    break self.read_at_depth(&base, depth - deltas.len())?;
-                }
-            }
-        };
-        for delta in deltas.iter().rev() {
-            content = super::delta::apply(&content, delta)
-                .ok_or_else(|| Unreadable::new(path, "a difference cannot be read"))?;
+/// What an object, or a chain of differences, begins with.
+enum Base {
+    Whole(Kind, Vec<u8>),
+    /// The object of this id.
+    Object(Vec<u8>),
+}
+
+/// The differences that lead to an object, the last one first.
+#[derive(Default)]
+struct Deltas {
+    all: Vec<Vec<u8>>,
+    bytes: u64,
+}
+
+impl Deltas {
+    fn push(&mut self, delta: Vec<u8>) -> io::Result<()> {
+        self.bytes += delta.len() as u64;
+        self.all.push(delta);
+        match self.all.len() <= MOST_DELTAS && self.bytes <= LARGEST {
+            true => Ok(()),
+            false => Err(io::ErrorKind::InvalidData.into()),
         }
-        Ok((kind, content))
+    }
+}
+
+/// What the object at `offset` of the pack whose index is `path` begins with, and the differences
+/// on the way there.
+fn packed(path: &Path, offset: u64, id_length: usize, deltas: &mut Deltas) -> io::Result<Base> {
+    let pack = Pack::open(path)?;
+    let mut offset = offset;
+    loop {
+        match pack.read(offset, id_length)? {
+            Packed::Whole(kind, content) => return Ok(Base::Whole(kind, content)),
+            Packed::From(base, delta) => {
+                deltas.push(delta)?;
+                offset = base;
+            }
+            Packed::FromObject(base, delta) => {
+                deltas.push(delta)?;
+                return Ok(Base::Object(base));
+            }
+        }
     }
 }
 
@@ -143,7 +168,7 @@ fn packs(directory: &Path) -> Vec<PathBuf> {
 /// An object in a file of its own: `<kind> <size>\0<content>`, compressed.
 fn loose(path: &Path) -> io::Result<(Kind, Vec<u8>)> {
     let mut bytes = Vec::new();
-    ZlibDecoder::new(File::open(path)?)
+    ZlibDecoder::new(open(path)?)
         .take(LARGEST)
         .read_to_end(&mut bytes)?;
     let invalid = || io::Error::from(io::ErrorKind::InvalidData);

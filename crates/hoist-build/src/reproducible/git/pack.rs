@@ -9,7 +9,10 @@ use std::{
 
 use flate2::read::ZlibDecoder;
 
-use super::objects::{Kind, LARGEST};
+use super::{
+    objects::{Kind, LARGEST},
+    open,
+};
 
 /// Magic number and version at the start of an index.
 const INDEX: [u8; 8] = [0xff, b't', b'O', b'c', 0, 0, 0, 2];
@@ -41,7 +44,7 @@ fn invalid() -> io::Error {
 impl Pack {
     /// Where the object `id` lies in the pack whose index is at `index`.
     pub(super) fn find(index: &Path, id: &[u8]) -> io::Result<Option<u64>> {
-        let index = File::open(index)?;
+        let index = open(index)?;
         let mut magic = [0; 8];
         index.read_exact_at(&mut magic, 0)?;
         if magic != INDEX {
@@ -87,9 +90,7 @@ impl Pack {
     /// The pack whose index is at `index`.
     pub(super) fn open(index: &Path) -> io::Result<Self> {
         let path: PathBuf = index.with_extension("pack");
-        Ok(Self {
-            file: File::open(path)?,
-        })
+        Ok(Self { file: open(&path)? })
     }
 
     /// The object at `offset`.

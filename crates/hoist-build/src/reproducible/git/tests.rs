@@ -1,6 +1,6 @@
 //! Repositories that git makes, read without it.
 
-use std::{os::unix::fs::symlink, process::Command};
+use std::{fs, os::unix::fs::symlink, process::Command};
 
 use tempfile::TempDir;
 
@@ -129,7 +129,7 @@ fn every_change_is_seen() {
     type Change = fn(&Path);
     let changes: [(&str, Change); 5] = [
         ("app/main.py", |path| {
-            fs::write(path, "print('hellO')\n").unwrap()
+            fs::write(path, "print('hellO')\n").unwrap();
         }),
         ("app.txt", |path| fs::remove_file(path).unwrap()),
         ("run.sh", |path| {
@@ -275,21 +275,61 @@ fn a_pack_with_flipped_bits_is_an_answer_or_an_error() {
 }
 
 #[test]
+fn a_repository_of_pipes_and_bombs_is_refused_at_once() {
+    let work = filled(&[]);
+    work.commit(0);
+    // Each directory names the one below many times: more files than anybody has.
+    let blob = work.git(&["rev-parse", "HEAD:app.txt"]);
+    let mut entry = format!("100644 blob {blob}");
+    for count in [4096, 512, 512] {
+        let lines = (0..count).map(|name| format!("{entry}\t{name}\n"));
+        let list = work.path().join("list");
+        fs::write(&list, lines.collect::<String>()).unwrap();
+        let command = format!("git mktree < {}", list.display());
+        let output = Command::new("sh")
+            .args(["-c", &command])
+            .current_dir(work.path())
+            .output()
+            .unwrap();
+        let tree = String::from_utf8(output.stdout).unwrap();
+        entry = format!("040000 tree {}", tree.trim());
+    }
+    let tree = entry.rsplit(' ').next().unwrap();
+    let commit = work.git(&["commit-tree", "-m", "x", tree]);
+    work.git(&["update-ref", "HEAD", &commit]);
+    let root = Root::new(
+        open_directory(&work.path()).unwrap(),
+        work.path(),
+        Ownership::Root,
+    );
+    let state = work.checkout("").state(&root, &[], &|_| true);
+    let problem = state.unwrap_err().to_string();
+    assert!(problem.contains("too many files"), "{problem}");
+
+    let head = work.path().join(".git/HEAD");
+    fs::remove_file(&head).unwrap();
+    let mode = Mode::from_raw_mode(0o644);
+    let pipe = rustix::fs::FileType::Fifo;
+    rustix::fs::mknodat(rustix::fs::CWD, &head, pipe, mode, 0).unwrap();
+    assert!(Checkout::find(&work.path()).is_err());
+}
+
+#[test]
 fn objects_that_make_no_sense_are_refused() {
-    assert_eq!(parse_tree(b"100644 a\0short", 20), None);
-    assert_eq!(parse_tree(b"100644 \0aaaaaaaaaaaaaaaaaaaa", 20), None);
-    assert_eq!(parse_tree(b"100644 ..\0aaaaaaaaaaaaaaaaaaaa", 20), None);
-    assert_eq!(parse_tree(b"100644 a/b\0aaaaaaaaaaaaaaaaaaaa", 20), None);
-    assert_eq!(parse_tree(b"x a\0aaaaaaaaaaaaaaaaaaaa", 20), None);
-    assert_eq!(parse_tree(b"", 20), Some(Vec::new()));
+    assert_eq!(parse::tree(b"100644 a\0short", 20), None);
+    assert_eq!(parse::tree(b"100644 \0aaaaaaaaaaaaaaaaaaaa", 20), None);
+    assert_eq!(parse::tree(b"100644 ..\0aaaaaaaaaaaaaaaaaaaa", 20), None);
+    assert_eq!(parse::tree(b"100644 a/b\0aaaaaaaaaaaaaaaaaaaa", 20), None);
+    assert_eq!(parse::tree(b"x a\0aaaaaaaaaaaaaaaaaaaa", 20), None);
+    assert_eq!(parse::tree(b"", 20), Some(Vec::new()));
     let tree = "0".repeat(40);
     for text in [
         format!("tree {tree}\nauthor x 1 +0000\n\ncommitter x 1 +0000\n"),
-        format!("tree x\ncommitter x 1 +0000\n\n"),
+        "tree x\ncommitter x 1 +0000\n\n".to_owned(),
         format!("tree {tree}\ncommitter x\n\n"),
         format!("tree {tree}\ncommitter x <y> z +0000\n\n"),
     ] {
-        assert_eq!(parse_commit(text.as_bytes()), None, "{text}");
+        assert_eq!(parse::commit(text.as_bytes()), None, "{text}");
     }
     assert_eq!(from_hex("é".repeat(20).as_str()), Vec::<u8>::new());
 }

@@ -61,9 +61,9 @@ impl Tree {
     }
 
     /// Settle it as a layer on top of `below`: what the rules did.
-    fn settle(&self, below: Option<&Tree>) -> Vec<(&'static str, usize)> {
+    fn settle(&self, below: Option<&Self>) -> Vec<(&'static str, usize)> {
         let times = Times::new(Timestamps::Reproducible, Some(EPOCH));
-        let below = below.map(Tree::root);
+        let below = below.map(Self::root);
         let settled = settle(self.0.path(), below.as_ref(), times, Reach::Later).unwrap();
         settled
             .iter()

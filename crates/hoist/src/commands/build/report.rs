@@ -377,7 +377,11 @@ mod tests {
         ] {
             record.note(&event);
         }
-        insta::assert_snapshot!(reproducible_lines(&record.state()), @"");
+        insta::assert_snapshot!(reproducible_lines(&record.state()), @r"
+        reproducible: no time is after 2023-11-14T22:13:20Z, the commit 1a2b3c
+        apt-log: 1 file left out
+        dpkg-log: 3 files left out
+        ");
     }
 
     #[test]

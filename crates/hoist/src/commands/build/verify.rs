@@ -156,13 +156,24 @@ mod tests {
                 second: "null".to_owned(),
             }],
         };
-        insta::assert_snapshot!(text(&verified), @"");
+        insta::assert_snapshot!(text(&verified), @r#"
+        verify: the second build differs in 5 paths of 2 steps and 1 field of the configuration
+        [builder] RUN date > /x
+          /x: content, time 1970-01-01T00:00:00Z and 2023-11-14T22:13:20Z
+        [stage-1] COPY --from=builder /x /a?b
+          /a?b: only in the first build
+          /c: mode, owner, extended attributes, hard links
+          /d: another kind of file
+          /e: only in the second build
+        configuration
+          created: "a" and null
+        "#);
         let equal = Verification {
             second: verified.first,
             steps: Vec::new(),
             config: Vec::new(),
             ..verified
         };
-        insta::assert_snapshot!(text(&equal), @"");
+        insta::assert_snapshot!(text(&equal), @"verify: both builds gave sha256:6b86b273ff34fce19d6b804eff5a3f5747ada4eaa22f1d49c01e52ddb7875b4b");
     }
 }

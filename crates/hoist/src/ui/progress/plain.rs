@@ -413,4 +413,20 @@ mod tests {
         #1 ERROR: process "/bin/sh -c false" did not complete successfully: exit code: 1
         "#);
     }
+
+    #[test]
+    fn a_reproducible_build_tells_its_time_and_its_rules() {
+        insta::assert_snapshot!(written(&[
+            BuildEvent::EpochChosen { seconds: 7, source: "the commit 1a2b3c".to_owned() },
+            started(1, "0", "RUN apt-get install x"),
+            BuildEvent::RuleApplied { index: 1, rule: "apt-log", effect: "left out", files: 1 },
+        ]), @r"
+        #1 [internal] choose the epoch
+        #1 7, the commit 1a2b3c
+        #1 DONE 0.0s
+
+        #2 [2/3] RUN apt-get install x
+        #2 apt-log: 1 file left out
+        ");
+    }
 }
