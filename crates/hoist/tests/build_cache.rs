@@ -105,39 +105,70 @@ fn a_directory_makes_a_fresh_machine_a_warm_one() {
     assert!(layers.len() == 8 && layers.iter().all(|layer| layer["mediaType"] == gzip));
 }
 
+/// Both machines build [`DOCKERFILE`] on base images of the registry, the builder on one of its own;
+/// `two` has neither.
+fn bases_in(registry: &Registry, one: &Sandbox, two: &Sandbox) {
+    let (base, tools) = (registry.name("base:1"), registry.name("tools:1"));
+    one.hoist(&["tag", "busybox", &base]).ok();
+    one.file(
+        "tools/Dockerfile",
+        &format!("FROM {base}\nRUN echo tools > /tools\n"),
+    );
+    one.hoist(&["build", "-q", "-t", &tools, "tools"]).ok();
+    for name in [&base, &tools] {
+        one.hoist(&["push", "-q", name]).ok();
+    }
+    let builder = format!("FROM {tools} AS builder");
+    let dockerfile = DOCKERFILE
+        .replace("FROM busybox AS builder", &builder)
+        .replace("FROM busybox\n", &format!("FROM {base}\n"));
+    for sandbox in [one, two] {
+        sandbox.file("app/Dockerfile", &dockerfile);
+    }
+    two.hoist(&["system", "prune", "-af"]).ok();
+}
+
+#[test]
+fn a_base_image_is_pulled_when_a_step_stands_on_it() {
+    let registry = Registry::start(Users::Anybody);
+    let (one, two) = (Sandbox::new(), Sandbox::new());
+    context(&one);
+    context(&two);
+    bases_in(&registry, &one, &two);
+    let cache = one.path("cache");
+    build(
+        &one,
+        &[
+            "--cache-to",
+            &format!("type=local,dest={}", cache.display()),
+        ],
+    );
+    // No layer of the builder was exported: its steps run, on the image that they stand on.
+    two.file("app/main", "other\n");
+    let from = format!("type=local,src={}", cache.display());
+    let said = build(&two, &["--cache-from", &from]);
+    let pulling = format!(" pulling {}\n", registry.name("tools:1"));
+    assert_eq!(said.matches(&pulling).count(), 1, "{said}");
+    assert!(
+        said.contains(" not cached: the imported cache does not have its layer\n"),
+        "{said}"
+    );
+    two.hoist(&["run", "--rm", "app"])
+        .ok()
+        .prints("other\ncold\n");
+    two.hoist(&["images", "--format", "{{.Repository}}"])
+        .ok()
+        .prints(&registry.name("tools"));
+}
+
 #[test]
 fn a_registry_is_asked_for_what_is_needed() {
     let registry = Registry::start(Users::Anybody);
     let (one, two) = (Sandbox::new(), Sandbox::new());
     context(&one);
     context(&two);
-    let (base, name) = (registry.name("base:1"), registry.name("app:cache"));
-    one.hoist(&["tag", "busybox", &base]).ok();
-    one.hoist(&["push", "-q", &base]).ok();
-    // The other machine has no base image, and the builder's own is another.
-    let tools = registry.name("tools:1");
-    one.file(
-        "tools/Dockerfile",
-        &format!("FROM {base}\nRUN echo tools > /tools\n"),
-    );
-    one.hoist(&[
-        "build",
-        "-q",
-        "-t",
-        &tools,
-        &one.path("tools").display().to_string(),
-    ])
-    .ok();
-    one.hoist(&["push", "-q", &tools]).ok();
-    let dockerfile = DOCKERFILE
-        .replace(
-            "FROM busybox AS builder",
-            &format!("FROM {tools} AS builder"),
-        )
-        .replace("FROM busybox\n", &format!("FROM {base}\n"));
-    for sandbox in [&one, &two] {
-        sandbox.file("app/Dockerfile", &dockerfile);
-    }
+    let name = registry.name("app:cache");
+    bases_in(&registry, &one, &two);
     let to = format!("type=registry,ref={name},mode=max,mounts=all");
     build(&one, &["--cache-to", &to]);
     // What is there is not sent again.
@@ -145,8 +176,6 @@ fn a_registry_is_asked_for_what_is_needed() {
     assert!(!said.contains(" done\n"), "{said}");
     assert_eq!(said.matches(" is there already\n").count(), 8, "{said}");
 
-    two.hoist(&["rmi", "busybox"]).ok();
-    two.hoist(&["system", "prune", "-af"]).ok();
     let said = build(&two, &["--cache-from", &name, "--cache-to", &to]);
     assert_eq!(cached(&said), 7, "{said}");
     assert_eq!(id(&two), id(&one));
