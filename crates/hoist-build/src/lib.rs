@@ -49,6 +49,10 @@ pub use cache::{Prune, cached_layers, prune_cache};
 pub use cdi::CDI_DIRECTORIES;
 pub use collect::{CacheEntry, CacheKind, CachePolicy, CacheScope, cache_entries, collect_cache};
 pub use context::archive::{UnpackedContext, is_archive, unpack_context};
+pub use context::listing::{
+    ContextFile, ContextListing, ContextReason, IgnoredFile, PatternLine, list_contexts,
+    why_in_context,
+};
 pub use entitlement::Entitlement;
 pub use error::BuildError;
 pub use import::import;

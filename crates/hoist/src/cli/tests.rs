@@ -36,6 +36,7 @@ fn the_overview_lists_every_command() {
     Management Commands:
       builder     Manage builds
       container   Manage containers
+      context     Show what a build reads from its context
       image       Manage images
       manifest    Look at image manifests and manifest lists
       system      Manage hoist
@@ -197,8 +198,8 @@ fn the_page_of_build_has_examples() {
           --platform platform            Set target platform for build (os/arch[/variant])
           --pull                         Always attempt to pull all referenced images
           --check                        Shorthand for "--call=check"
-          --call string                  Set method for evaluating build ("build", "check",
-                                         "check,format=json")
+          --call string                  Set method for evaluating build ("build", "check", "outline",
+                                         "targets"; with ",format=json" for tools)
           --build-context context        Additional build contexts (format: "name=path" or
                                          "name=docker-image://image")
           --no-cache-filter stages       Do not use the cache for the specified stages
@@ -212,6 +213,9 @@ fn the_page_of_build_has_examples() {
           --add-host host                Add a custom host-to-IP mapping (format: "host:ip")
           --shm-size bytes               Size of "/dev/shm"
           --ulimit ulimit                Ulimit options (format: "name=soft[:hard]")
+          --cgroup-parent string         Set the parent cgroup for the RUN instructions during build
+          --allow entitlement            Allow extra privileged entitlement ("network.host",
+                                         "security.insecure", "device", "device=NAME")
           --secret secret                Secret to expose to the build (format:
                                          "id=mysecret[,src=/local/secret]" or "id=mysecret,env=NAME")
           --ssh agent                    SSH agent socket to expose to the build (format:

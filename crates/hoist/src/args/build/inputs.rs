@@ -27,7 +27,7 @@ impl InputFlags {
     }
 }
 
-fn named_context(text: &str) -> Result<(String, NamedContext), String> {
+pub(crate) fn named_context(text: &str) -> Result<(String, NamedContext), String> {
     let Some((name, value)) = text.split_once('=') else {
         return Err(format!("invalid context value: {text}, expected key=value"));
     };
