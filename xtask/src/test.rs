@@ -7,7 +7,7 @@ use crate::program::{self, Result, command};
 use crate::{bases, debian, licences, vm, workspace};
 
 /// Programs that tests use, and the Debian packages that they come from.
-const NEEDS: [(&str, &str); 16] = [
+const NEEDS: [(&str, &str); 17] = [
     ("mmdebstrap", "mmdebstrap"),
     (
         "/usr/share/keyrings/debian-archive-keyring.gpg",
@@ -27,6 +27,7 @@ const NEEDS: [(&str, &str); 16] = [
     ("skopeo", "skopeo"),
     ("htpasswd", "apache2-utils"),
     ("openssl", "openssl"),
+    ("ssh-keygen", "openssh-client"),
 ];
 
 /// All checks and tests; with a filter only the tests whose name contains it.

@@ -10,6 +10,7 @@ use crate::{
     error::BuildError,
     execute::{StageResult, Worker},
     history,
+    plan::Base,
     request::{BuildRequest, Built, BuiltLayer},
 };
 
@@ -26,6 +27,10 @@ pub(crate) fn export(
     let image = image(worker, request, result);
     let store = worker.engine.store();
     let id = store.put_image(&image)?;
+    let is_base = matches!(&worker.plan.target().base, Base::Image(base) if base.id == id);
+    if !is_base || !request.annotations.is_empty() {
+        worker.engine.annotate(&id, &request.annotations)?;
+    }
     if !worker.has_only_found() || store.references(&id)?.is_empty() {
         store.sync()?;
     }

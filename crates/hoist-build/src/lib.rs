@@ -56,9 +56,11 @@ pub use context::listing::{
 pub use entitlement::Entitlement;
 pub use error::BuildError;
 pub use import::import;
-pub use output::{ImageArchive, write_directory, write_files, write_image_archive};
+pub use output::{
+    ImageArchive, Others, write_directory, write_files, write_image_archive, write_image_layout,
+};
 pub use request::{
     BuildRequest, Built, BuiltLayer, Fetch, FetchImage, ImportRequest, NamedContext,
 };
-pub use secret::{MAX_SECRET_BYTES, Secret, SshAgent};
+pub use secret::{AgentSource, MAX_SECRET_BYTES, Secret, SshAgent, SshKey};
 pub use size::{Growth, SizeReport, Waste, size_report};

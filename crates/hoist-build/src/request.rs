@@ -32,6 +32,8 @@ pub struct BuildRequest {
     pub target: Option<String>,
     /// Labels that are added to the image.
     pub labels: BTreeMap<String, String>,
+    /// Annotations of the image's manifest.
+    pub annotations: BTreeMap<String, String>,
     /// Do not use what earlier builds have left in the cache.
     pub no_cache: bool,
     /// The same for stages of these names (`--no-cache-filter`).

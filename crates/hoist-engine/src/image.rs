@@ -1,6 +1,7 @@
 //! Images as the engine sees them: which containers use them, Docker's document about one, and the
 //! ways between the store and registries or archives.
 
+mod annotate;
 mod archive;
 mod event;
 mod load;

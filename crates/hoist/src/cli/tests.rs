@@ -203,13 +203,16 @@ fn the_page_of_build_has_examples() {
           --build-context context        Additional build contexts (format: "name=path" or
                                          "name=docker-image://image")
           --no-cache-filter stages       Do not use the cache for the specified stages
-          --annotation list              Add annotation to the image's manifest when it is exported
+          --annotation list              Add annotation to the image (format:
+                                         "[manifest|manifest-descriptor|index:]key=value")
           --explain                      Say of every step whether it was found in the cache, and why
                                          not; "json" for tools
           --timings                      Say where the time went
       -o, --output output                Output destination (format: "type=local,dest=path"; types are
-                                         image, local, tar, oci, docker)
+                                         image, registry, local, tar, oci, docker)
           --load                         Keep the image in the store, as without any "--output"
+          --push                         Push the image under its names; shorthand for
+                                         "--output=type=registry"
           --add-host host                Add a custom host-to-IP mapping (format: "host:ip")
           --shm-size bytes               Size of "/dev/shm"
           --ulimit ulimit                Ulimit options (format: "name=soft[:hard]")
@@ -218,8 +221,8 @@ fn the_page_of_build_has_examples() {
                                          "security.insecure", "device", "device=NAME")
           --secret secret                Secret to expose to the build (format:
                                          "id=mysecret[,src=/local/secret]" or "id=mysecret,env=NAME")
-          --ssh agent                    SSH agent socket to expose to the build (format:
-                                         "default|<id>[=<socket>]")
+          --ssh agent                    SSH agent socket or keys to expose to the build (format:
+                                         "default|<id>[=<socket>|<key>[,<key>]]")
           --allow-secret-in-layer path   File or directory of the image that may hold secrets, which
                                          otherwise end the build
           --iidfile file                 Write the image ID to the file

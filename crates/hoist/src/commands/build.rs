@@ -8,6 +8,7 @@ mod report;
 mod trust;
 
 use std::{
+    collections::BTreeMap,
     io,
     path::{Path, PathBuf},
     process::ExitCode,
@@ -65,6 +66,7 @@ pub(crate) fn build(
     output::check(flags)?;
     let mut engine = None;
     let mut request = from_flags(call, &mut engine, flags, &words[0])?;
+    output::annotate(flags, &mut request.build);
     if let Some(call) = flags.method.instead() {
         return call::in_place_of_build(&request.build, call);
     }
@@ -91,13 +93,14 @@ pub(crate) fn build(
     if style != Style::Quiet && style != Style::RawJson {
         report::sizes(&engine, &built);
     }
-    output::write(&engine, flags, &built, &cancelled)?;
+    let written = output::write(&engine, flags, &built, &cancelled)?;
+    let pushed = output::push(&engine, flags, style, &cancelled)?;
     if let Some(path) = &flags.iidfile {
         std::fs::write(path, built.id.to_string())
             .map_err(|error| CliError::file("write the image ID to", path, &error))?;
     }
     if let Some(path) = &flags.metadata_file {
-        metadata::write(path, &built, &flags.tag)?;
+        metadata::write(path, &built, pushed.or(written), &flags.tag)?;
     }
     if flags.quiet {
         ui::line(&built.id.to_string())?;
@@ -194,6 +197,7 @@ fn from_flags(
         build_args: build_args.collect(),
         target: flags.target.clone(),
         labels: request::labels(&[], &flags.label)?,
+        annotations: BTreeMap::new(),
         no_cache: flags.no_cache,
         uncached_stages: flags.inputs.uncached_stages(),
         surroundings: flags.surroundings.surroundings(),

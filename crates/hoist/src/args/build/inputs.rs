@@ -4,6 +4,8 @@ use std::path::PathBuf;
 
 use hoist_build::NamedContext;
 
+use super::annotation::{Annotation, annotation};
+
 /// The flags about contexts, caches and annotations.
 #[derive(Debug, clap::Args)]
 pub(crate) struct InputFlags {
@@ -13,9 +15,9 @@ pub(crate) struct InputFlags {
     /// Do not use the cache for the specified stages
     #[arg(long, value_name = "stages")]
     pub(crate) no_cache_filter: Vec<String>,
-    /// Add annotation to the image's manifest when it is exported
+    /// Add annotation to the image (format: "[manifest|manifest-descriptor|index:]key=value")
     #[arg(long, value_name = "list", value_parser = annotation)]
-    pub(crate) annotation: Vec<(String, String)>,
+    pub(crate) annotation: Vec<Annotation>,
 }
 
 impl InputFlags {
@@ -54,26 +56,6 @@ pub(crate) fn named_context(text: &str) -> Result<(String, NamedContext), String
     ))
 }
 
-fn annotation(text: &str) -> Result<(String, String), String> {
-    let Some((key, value)) = text.split_once('=') else {
-        return Err(format!("invalid annotation {text:?}, expected key=value"));
-    };
-    let key = match key.split_once(':') {
-        None => key,
-        Some(("manifest", key)) => key,
-        Some((kind @ ("index" | "index-descriptor" | "manifest-descriptor"), _)) => {
-            return Err(format!(
-                "{kind} annotations not supported for single platform export"
-            ));
-        }
-        Some((kind, _)) => return Err(format!("unknown annotation type {kind:?} in {text:?}")),
-    };
-    if key.is_empty() {
-        return Err(format!("invalid annotation {text:?}, expected key=value"));
-    }
-    Ok((key.to_owned(), value.to_owned()))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -103,15 +85,5 @@ mod tests {
         }
         let remote = named_context("a=https://x.org/y.git").unwrap_err();
         assert!(remote.starts_with("the context a is remote"));
-    }
-
-    #[test]
-    fn annotations_belong_to_the_manifest() {
-        for text in ["a.b=c", "manifest:a.b=c"] {
-            assert_eq!(annotation(text), Ok(("a.b".to_owned(), "c".to_owned())));
-        }
-        for text in ["a", "index:a=b", "x:a=b", "=b"] {
-            assert!(annotation(text).is_err(), "{text}");
-        }
     }
 }
