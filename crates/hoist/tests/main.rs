@@ -12,6 +12,7 @@ mod build_reports;
 mod build_rows;
 mod build_secrets;
 mod builder;
+mod check_pins;
 mod checks;
 mod context;
 mod errors;

@@ -7,6 +7,7 @@ pub(crate) mod chmod;
 mod content;
 pub(crate) mod copy;
 pub(crate) mod draft;
+mod idle_cache;
 mod mounts;
 mod output;
 pub(crate) mod owner;
@@ -73,6 +74,8 @@ struct Making {
     layer: LayerDraft,
     /// Mode and owner of its root, as they are below.
     root: (u32, u32, u32),
+    /// Cache mounts that the command wrote nothing to.
+    idle_caches: Vec<String>,
 }
 
 impl Worker<'_> {
@@ -134,7 +137,12 @@ impl Worker<'_> {
         let upper = open_directory(layer.path())?;
         let draft = Draft::new(upper, self.view(layers)?, time)?;
         let root = root_of(layer.path())?;
-        Ok((Making { layer, root }, draft))
+        let making = Making {
+            layer,
+            root,
+            idle_caches: Vec::new(),
+        };
+        Ok((making, draft))
     }
 
     /// The layer is complete: give it to the store. Nothing is kept of one that is empty.
