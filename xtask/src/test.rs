@@ -7,7 +7,7 @@ use crate::program::{self, Result, command};
 use crate::{bases, debian, licences, vm, workspace};
 
 /// Programs that tests use, and the Debian packages that they come from.
-const NEEDS: [(&str, &str); 19] = [
+const NEEDS: [(&str, &str); 20] = [
     ("mmdebstrap", "mmdebstrap"),
     (
         "/usr/share/keyrings/debian-archive-keyring.gpg",
@@ -30,6 +30,7 @@ const NEEDS: [(&str, &str); 19] = [
     ("git", "git"),
     ("xz", "xz-utils"),
     ("bzip2", "bzip2"),
+    ("ssh-keygen", "openssh-client"),
 ];
 
 /// All checks and tests; with a filter only the tests whose name contains it.

@@ -12,6 +12,7 @@ use crate::{
     exchange::{CacheExport, CacheTarget, send::ImageWithCache},
     execute::{StageResult, Worker},
     history,
+    plan::Base,
     request::{BuildRequest, Built, BuiltLayer, Trace},
 };
 
@@ -32,6 +33,10 @@ pub(crate) fn export(
         Trace::Full => put(worker, request, result, &image)?,
     };
     if request.trace == Trace::Full {
+        let is_base = matches!(&worker.plan.target().base, Base::Image(base) if base.id == id);
+        if !is_base || !request.annotations.is_empty() {
+            worker.engine.annotate(&id, &request.annotations)?;
+        }
         if !worker.has_only_found() || store.references(&id)?.is_empty() {
             store.sync()?;
         }

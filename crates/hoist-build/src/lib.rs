@@ -57,11 +57,17 @@ pub use collect::{
     CacheEntry, CacheKind, CachePolicy, CacheScope, cache_entries, collect_cache, collect_daily,
 };
 pub use context::archive::{UnpackedContext, is_archive, unpack_context};
+pub use context::listing::{
+    ContextFile, ContextListing, ContextReason, IgnoredFile, PatternLine, list_contexts,
+    why_in_context,
+};
 pub use entitlement::Entitlement;
 pub use error::BuildError;
 pub use exchange::{CacheExport, CacheMode, CacheMounts, CacheTarget};
 pub use import::import;
-pub use output::{ImageArchive, write_directory, write_files, write_image_archive};
+pub use output::{
+    ImageArchive, Others, write_directory, write_files, write_image_archive, write_image_layout,
+};
 pub use remote::{
     GitProgram, RemoteAccess,
     context::{
@@ -73,7 +79,7 @@ pub use request::{
     ImportRequest, NamedContext, Timestamps, Trace,
 };
 pub use secret::{
-    MAX_SECRET_BYTES, Secret, SshAgent,
+    AgentSource, MAX_SECRET_BYTES, Secret, SshAgent, SshKey,
     published::{SecretInImage, secrets_in_image},
 };
 pub use size::{Growth, SizeReport, Waste, size_report};

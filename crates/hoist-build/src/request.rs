@@ -40,6 +40,8 @@ pub struct BuildRequest {
     pub cache_from: Vec<Arc<dyn Artifact>>,
     /// Where the cache of this build goes (`--cache-to`).
     pub cache_to: Vec<CacheExport>,
+    /// Annotations of the image's manifest.
+    pub annotations: BTreeMap<String, String>,
     /// Do not use what earlier builds have left in the cache.
     pub no_cache: bool,
     /// The same for stages of these names (`--no-cache-filter`).

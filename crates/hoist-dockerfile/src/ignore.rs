@@ -94,6 +94,15 @@ impl Ignore {
         Ok(Self { rules })
     }
 
+    /// The lines before `line` alone.
+    #[must_use]
+    pub fn before(&self, line: usize) -> Self {
+        let rules = self.rules.iter().filter(|rule| rule.line < line);
+        Self {
+            rules: rules.cloned().collect(),
+        }
+    }
+
     /// Whether there is no pattern.
     #[must_use]
     pub fn is_empty(&self) -> bool {

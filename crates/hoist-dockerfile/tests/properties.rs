@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use hoist_core::Platform;
+use hoist_core::{Digest, Platform};
 use hoist_dockerfile::expand::Expander;
 use hoist_dockerfile::expand::instruction::expand;
 use hoist_dockerfile::lint::{self, Settings};
@@ -88,6 +88,7 @@ fn check(dockerfile: &Dockerfile) {
     }
     check_stages(dockerfile);
     check_lint(dockerfile);
+    check_pins(dockerfile);
 }
 
 /// Checks, fixes, checks again.
@@ -113,6 +114,38 @@ fn check_lint(dockerfile: &Dockerfile) {
 
 const NO_ARGS: &BTreeMap<String, String> = &BTreeMap::new();
 const NO_CONTEXTS: &BTreeSet<String> = &BTreeSet::new();
+
+/// Pins every base image: the stages stay what they are, and start from the same images.
+fn check_pins(dockerfile: &Dockerfile) {
+    let platform = Platform::host();
+    let Ok(resolution) = resolve(dockerfile, &inputs(&platform)) else {
+        return;
+    };
+    let images = lint::unpinned(dockerfile, &resolution).into_iter();
+    let pins: BTreeMap<_, _> = images
+        .map(|image| (image.reference, Digest::of(b"image")))
+        .collect();
+    let pinned = lint::pin(dockerfile, &resolution, &pins);
+    let again = parse(&pinned)
+        .unwrap_or_else(|e| panic!("{e:?}\nfrom {:?}\nto {pinned:?}", dockerfile.source.text()));
+    assert_eq!(again.stages.len(), dockerfile.stages.len());
+    for (before, after) in dockerfile.stages.iter().zip(&again.stages) {
+        let name = after.base.split('@').next();
+        assert_eq!(name, before.base.split('@').next());
+        assert_eq!(
+            (&after.name, &after.platform),
+            (&before.name, &before.platform)
+        );
+        let originals = |instructions: &[hoist_dockerfile::Instruction]| {
+            let texts = instructions.iter().map(|one| one.original.clone());
+            texts.collect::<Vec<_>>()
+        };
+        assert_eq!(
+            originals(&after.instructions),
+            originals(&before.instructions)
+        );
+    }
+}
 
 fn inputs(platform: &Platform) -> Inputs<'_> {
     Inputs {

@@ -1,6 +1,7 @@
 //! Images as the engine sees them: who uses them, Docker's document about one, what is in them, and the
 //! ways between the store and registries or archives.
 
+mod annotate;
 mod archive;
 mod diff;
 mod event;

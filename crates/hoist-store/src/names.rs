@@ -157,6 +157,11 @@ impl Store {
         {
             return Ok(Meaning::Name(name.reference, name.image));
         }
+        if let Ok(reference) = &parsed
+            && let Some(meaning) = self.pulled_as(reference)?
+        {
+            return Ok(meaning);
+        }
         let digits = text.strip_prefix("sha256:").unwrap_or(text);
         let hexadecimal = |byte: u8| byte.is_ascii_digit() || (b'a'..=b'f').contains(&byte);
         if !digits.is_empty() && digits.len() <= 64 && digits.bytes().all(hexadecimal) {
@@ -175,6 +180,22 @@ impl Store {
             }
         }
         Err(StoreError::NoSuchImage(parsed?.familiar()))
+    }
+
+    /// The image of a reference with a digest that no name here has, but that a name of its
+    /// repository had in the registry when it was pulled or pushed.
+    fn pulled_as(&self, reference: &Reference) -> Result<Option<Meaning>> {
+        let Some(digest) = reference.digest() else {
+            return Ok(None);
+        };
+        for (name, image) in self.names()? {
+            let is_repository =
+                name.domain() == reference.domain() && name.path() == reference.path();
+            if is_repository && self.registry_digest(&name)? == Some(digest) {
+                return Ok(Some(Meaning::Id(image)));
+            }
+        }
+        Ok(None)
     }
 
     /// The names of an image, in the order of their text.

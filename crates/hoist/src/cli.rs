@@ -145,6 +145,11 @@ fn call(
 }
 
 impl Call<'_> {
+    /// The words of the command: `hoist container ls`.
+    pub(crate) fn path(&self) -> &str {
+        &self.path
+    }
+
     /// Parse `argv` as the flags `A` and run `command` with them and the other words.
     pub(crate) fn with<A: clap::Args + clap::FromArgMatches>(
         &self,

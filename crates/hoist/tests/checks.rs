@@ -415,9 +415,9 @@ fn bad_input_to_a_check() {
         .fails(125)
         .says("write text, json or sarif");
     sandbox
-        .hoist(&["build", "--call=outline", "context"])
+        .hoist(&["build", "--call=nothing", "context"])
         .fails(125)
-        .says("write build or check");
+        .says("write build, check, outline or targets");
     sandbox.file("context/Dockerfile", "FROM a:1 AS x\nFROM x\n");
     sandbox
         .hoist(&["check", "--target", "y", "context"])

@@ -399,6 +399,7 @@ mod tests {
         let root = Root::new(fd, dir.path().to_owned(), Ownership::Root);
         let ignore = ignore.map(|text| IgnoreFile {
             bytes: text.len() as u64,
+            path: ".dockerignore".into(),
             name: ".dockerignore".to_owned(),
             patterns: Ignore::parse(text).unwrap(),
         });

@@ -21,7 +21,7 @@ use std::{
 };
 
 use hoist_core::{
-    Platform,
+    Digest, Platform,
     event::{BuildEvent, Warning},
     image::Image,
 };
@@ -29,7 +29,7 @@ use hoist_dockerfile::{
     Diagnostic, Dockerfile, DockerfileError, Instruction, Source as Text, Span,
     ignore::Ignore,
     instruction::InstructionKind,
-    lint::{self, BaseImage, Finding, Options, Report, Rule, Settings},
+    lint::{self, BaseImage, Finding, Options, Report, Rule, Settings, Unpinned},
     parse,
     stages::{Inputs, Origin, Resolution, resolve},
 };
@@ -126,8 +126,8 @@ pub fn check(store: Option<&Store>, request: &BuildRequest) -> Result<Checked, B
     Ok(checked(checks.into_report(), error))
 }
 
-/// The text of what was checked with every safe fix made. The result is a Dockerfile if the text
-/// was one.
+/// The text of what was checked with every safe fix made, and each base image whose digest `pins`
+/// tells pinned to it. The result is a Dockerfile if the text was one.
 ///
 /// # Errors
 /// As [`check`].
@@ -135,6 +135,7 @@ pub fn repair(
     store: Option<&Store>,
     request: &BuildRequest,
     checked: &Checked,
+    pins: &mut dyn FnMut(&Unpinned) -> Option<Digest>,
 ) -> Result<String, BuildError> {
     let (_, ignore) = Context::look(&request.context, checked.path.as_deref())?;
     let mut listing = Listing {
@@ -154,7 +155,37 @@ pub fn repair(
         let (found, _) = report(store, request, &dockerfile, &listing, ignore.as_ref())?;
         findings = found.findings;
     }
-    Ok(listing.source.text().to_owned())
+    let text = listing.source.text();
+    let Ok(dockerfile) = parse(text) else {
+        return Ok(text.to_owned());
+    };
+    let arguments = stage_arguments(request);
+    let Ok(resolution) = resolve(&dockerfile, &inputs(request, &arguments, &Platform::host()))
+    else {
+        return Ok(text.to_owned());
+    };
+    let images = lint::unpinned(&dockerfile, &resolution);
+    let digests = images
+        .into_iter()
+        .filter_map(|image| Some((pins(&image)?, image.reference)))
+        .map(|(digest, reference)| (reference, digest));
+    Ok(lint::pin(&dockerfile, &resolution, &digests.collect()))
+}
+
+/// What a check knows of the build: no named contexts, which come with a command line.
+fn inputs<'a>(
+    request: &'a BuildRequest,
+    arguments: &'a BTreeMap<String, String>,
+    host: &'a Platform,
+) -> Inputs<'a> {
+    const NO_CONTEXTS: &BTreeSet<String> = &BTreeSet::new();
+    Inputs {
+        target: request.target.as_deref(),
+        build_args: arguments,
+        build_platform: host,
+        target_platform: request.platform.as_ref().unwrap_or(host),
+        contexts: NO_CONTEXTS,
+    }
 }
 
 /// What the text's rules find, and how the stages fit together.
@@ -167,13 +198,7 @@ fn report(
 ) -> Result<(Report, Result<Resolution, DockerfileError>), BuildError> {
     let arguments = stage_arguments(request);
     let host = Platform::host();
-    let inputs = Inputs {
-        target: request.target.as_deref(),
-        build_args: &arguments,
-        build_platform: &host,
-        target_platform: request.platform.as_ref().unwrap_or(&host),
-        contexts: &BTreeSet::new(),
-    };
+    let inputs = inputs(request, &arguments, &host);
     let resolution = resolve(dockerfile, &inputs);
     let mut bases = BTreeMap::new();
     if let (Ok(resolution), Some(store)) = (&resolution, store) {
@@ -215,13 +240,8 @@ impl<'a> Checks<'a> {
         events: &dyn Fn(BuildEvent),
     ) -> Result<Self, BuildError> {
         let host = Platform::host();
-        let inputs = Inputs {
-            target: request.target.as_deref(),
-            build_args: &stage_arguments(request),
-            build_platform: &host,
-            target_platform: request.platform.as_ref().unwrap_or(&host),
-            contexts: &BTreeSet::new(),
-        };
+        let arguments = stage_arguments(request);
+        let inputs = inputs(request, &arguments, &host);
         let stages = plan.stages.iter();
         let bases = stages
             .filter_map(|stage| match &stage.base {

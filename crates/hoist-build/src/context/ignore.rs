@@ -15,6 +15,8 @@ use crate::{error::BuildError, tree::Root};
 pub(crate) struct IgnoreFile {
     /// How messages call it: `.dockerignore`, `Dockerfile.dockerignore`.
     pub(crate) name: String,
+    /// Where it lies.
+    pub(crate) path: PathBuf,
     /// How long it is.
     pub(crate) bytes: u64,
     pub(crate) patterns: Ignore,
@@ -31,7 +33,7 @@ pub(super) fn load(
         name.push(".dockerignore");
         let path = PathBuf::from(name);
         match std::fs::read(&path) {
-            Ok(bytes) => return parse(&path, &bytes).map(Some),
+            Ok(bytes) => return parse(path, &bytes).map(Some),
             Err(e) if e.kind() == std::io::ErrorKind::NotFound => {}
             Err(source) => {
                 let action = "read";
@@ -61,10 +63,10 @@ pub(super) fn load(
             path: path.clone(),
             source,
         })?;
-    parse(name, &bytes).map(Some)
+    parse(path, &bytes).map(Some)
 }
 
-fn parse(path: &Path, bytes: &[u8]) -> Result<IgnoreFile, BuildError> {
+fn parse(path: PathBuf, bytes: &[u8]) -> Result<IgnoreFile, BuildError> {
     let text = String::from_utf8_lossy(bytes);
     let name = path
         .file_name()
@@ -74,6 +76,7 @@ fn parse(path: &Path, bytes: &[u8]) -> Result<IgnoreFile, BuildError> {
     match Ignore::parse(&text) {
         Ok(patterns) => Ok(IgnoreFile {
             name,
+            path,
             bytes: bytes.len() as u64,
             patterns,
         }),

@@ -2,6 +2,7 @@
 
 pub(crate) mod archive;
 mod ignore;
+pub(crate) mod listing;
 pub(crate) mod memory;
 
 use std::{

@@ -1,8 +1,8 @@
-//! An SSH agent reached from a step: a socket of the step's own, behind which the real agent
-//! answers two questions and no other.
+//! An SSH agent reached from a step: a socket of the step's own, behind which the real agent, or
+//! hoist with keys from files, answers two questions and no other.
 //!
 //! The step may list keys and have data signed. It may not add, remove or lock keys: such requests
-//! get the protocol's failure (draft-miller-ssh-agent) without reaching the agent.
+//! get the protocol's failure (draft-ietf-sshm-ssh-agent) without reaching the agent.
 
 use std::{
     io::{self, Read, Write},
@@ -10,8 +10,7 @@ use std::{
         fd::{AsFd, OwnedFd},
         unix::net::{UnixListener, UnixStream},
     },
-    path::{Path, PathBuf},
-    sync::Arc,
+    path::Path,
     thread::JoinHandle,
 };
 
@@ -22,10 +21,21 @@ use rustix::{
 };
 
 use super::private::Access;
-use crate::error::BuildError;
+use crate::{
+    error::BuildError,
+    secret::{
+        AgentSource, SshKey,
+        key::{Cursor, put},
+    },
+};
 
 /// `SSH_AGENTC_REQUEST_IDENTITIES` and `SSH_AGENTC_SIGN_REQUEST`.
-const ALLOWED: [u8; 2] = [11, 13];
+const LIST: u8 = 11;
+const SIGN: u8 = 13;
+
+/// `SSH_AGENT_IDENTITIES_ANSWER` and `SSH_AGENT_SIGN_RESPONSE`.
+const LISTED: u8 = 12;
+const SIGNED: u8 = 14;
 
 /// `SSH_AGENT_FAILURE` as a whole message.
 const FAILURE: [u8; 5] = [0, 0, 0, 1, 5];
@@ -35,29 +45,35 @@ const LONGEST: usize = 256 * 1024;
 
 /// A socket that forwards to an agent until it is dropped.
 #[derive(Debug)]
-pub(super) struct Forward {
+pub(crate) struct Forward {
     /// Closed on drop, which ends the thread that accepts.
     stop: Option<OwnedFd>,
     thread: Option<JoinHandle<()>>,
 }
 
 impl Forward {
-    /// Listen at `path`, which gets `access`, and forward to the agent at `agent`.
-    pub(super) fn open(path: &Path, access: Access, agent: &Path) -> Result<Self, BuildError> {
+    /// Listen at `path`, which gets `access`, and let `agent` answer.
+    pub(crate) fn open(
+        path: &Path,
+        access: Access,
+        agent: &AgentSource,
+    ) -> Result<Self, BuildError> {
         let failed = |source| BuildError::Io {
             action: "listen at",
             path: path.to_owned(),
             source,
         };
         // An agent that is not there is told before the step runs.
-        UnixStream::connect(agent).map_err(|source| BuildError::Agent {
-            socket: agent.to_owned(),
-            source,
-        })?;
+        if let AgentSource::Socket(socket) = agent {
+            UnixStream::connect(socket).map_err(|source| BuildError::Agent {
+                socket: socket.clone(),
+                source,
+            })?;
+        }
         let listener = UnixListener::bind(path).map_err(failed)?;
         access.apply(path).map_err(failed)?;
         let (ended, stop) = pipe_with(PipeFlags::CLOEXEC).map_err(|errno| failed(errno.into()))?;
-        let agent: Arc<PathBuf> = Arc::new(agent.to_owned());
+        let agent = agent.clone();
         let thread = std::thread::spawn(move || accept(&listener, &ended, &agent));
         Ok(Self {
             stop: Some(stop),
@@ -77,7 +93,7 @@ impl Drop for Forward {
 }
 
 /// Serve connections until `ended` is closed at its other end.
-fn accept(listener: &UnixListener, ended: &OwnedFd, agent: &Arc<PathBuf>) {
+fn accept(listener: &UnixListener, ended: &OwnedFd, agent: &AgentSource) {
     loop {
         let mut fds = [
             PollFd::new(listener, PollFlags::IN),
@@ -92,7 +108,7 @@ fn accept(listener: &UnixListener, ended: &OwnedFd, agent: &Arc<PathBuf>) {
             return;
         }
         if let Ok((client, _)) = listener.accept() {
-            let agent = Arc::clone(agent);
+            let agent = agent.clone();
             // It ends with its client, which is gone when the step is.
             std::thread::spawn(move || {
                 // Either side may hang up at any time.
@@ -103,21 +119,56 @@ fn accept(listener: &UnixListener, ended: &OwnedFd, agent: &Arc<PathBuf>) {
 }
 
 /// Answer the requests of one client.
-fn serve(mut client: UnixStream, agent: &Path) -> io::Result<()> {
-    let mut agent = UnixStream::connect(agent)?;
+fn serve(mut client: UnixStream, agent: &AgentSource) -> io::Result<()> {
+    let mut real = match agent {
+        AgentSource::Socket(socket) => Some(UnixStream::connect(socket)?),
+        AgentSource::Keys(_) => None,
+    };
     while let Some(request) = message(&mut client)? {
-        let is_allowed = request.get(4).is_some_and(|kind| ALLOWED.contains(kind));
-        if !is_allowed {
-            client.write_all(&FAILURE)?;
-            continue;
-        }
-        agent.write_all(&request)?;
-        let Some(answer) = message(&mut agent)? else {
-            return Ok(());
+        let answer = match (request.get(4), &mut real, agent) {
+            (Some(&(LIST | SIGN)), Some(real), _) => {
+                real.write_all(&request)?;
+                let Some(answer) = message(real)? else {
+                    return Ok(());
+                };
+                answer
+            }
+            (Some(kind), None, AgentSource::Keys(keys)) => {
+                answer(*kind, &request[5..], keys).unwrap_or(FAILURE.to_vec())
+            }
+            _ => FAILURE.to_vec(),
         };
         client.write_all(&answer)?;
     }
     Ok(())
+}
+
+/// What `keys` have to say to a request of this kind; `None` for a failure.
+fn answer(kind: u8, body: &[u8], keys: &[SshKey]) -> Option<Vec<u8>> {
+    let mut text = Vec::new();
+    match kind {
+        LIST => {
+            text.push(LISTED);
+            text.extend_from_slice(&u32::try_from(keys.len()).ok()?.to_be_bytes());
+            for key in keys {
+                put(&mut text, key.public());
+                put(&mut text, key.comment().as_bytes());
+            }
+        }
+        SIGN => {
+            let mut request = Cursor(body);
+            let wanted = request.string()?;
+            let data = request.string()?;
+            let flags = request.number()?;
+            let key = keys.iter().find(|key| key.public() == wanted)?;
+            text.push(SIGNED);
+            put(&mut text, &key.sign(data, flags)?);
+        }
+        _ => return None,
+    }
+    let mut answer = Vec::new();
+    put(&mut answer, &text);
+    Some(answer)
 }
 
 /// The next message with its length before it; `None` at the end of the stream.
@@ -166,7 +217,7 @@ mod tests {
             uid: 0,
             gid: 0,
         };
-        let forward = Forward::open(&path, access, &real).unwrap();
+        let forward = Forward::open(&path, access, &AgentSource::Socket(real)).unwrap();
         let mut client = UnixStream::connect(&path).unwrap();
         let mut ask = |kind: u8| {
             client.write_all(&[0, 0, 0, 1, kind]).unwrap();
@@ -193,11 +244,61 @@ mod tests {
             gid: 0,
         };
         let missing = directory.path().join("missing");
+        let missing = AgentSource::Socket(missing);
         let error = Forward::open(&directory.path().join("step"), access, &missing).unwrap_err();
         assert!(
             error
                 .to_string()
                 .starts_with("cannot reach the SSH agent at ")
         );
+    }
+    #[test]
+    fn keys_from_files_are_listed_and_sign_what_openssh_verifies() {
+        let directory = tempfile::tempdir().unwrap();
+        let ssh = |program: &str, arguments: &[&str]| {
+            let output = std::process::Command::new(program)
+                .args(arguments)
+                .current_dir(directory.path())
+                .env("SSH_AUTH_SOCK", directory.path().join("step"))
+                .output()
+                .expect("install it: apt-get install openssh-client");
+            let text = String::from_utf8_lossy(&output.stdout).into_owned();
+            (output.status.success(), text)
+        };
+        let kinds: [&[&str]; 3] = [
+            &["-t", "ed25519", "-f", "one"],
+            &["-t", "rsa", "-b", "2048", "-f", "two"],
+            &["-t", "ecdsa", "-b", "256", "-f", "three"],
+        ];
+        let mut keys = Vec::new();
+        for arguments in kinds {
+            let name = arguments[arguments.len() - 1];
+            let all = [&["-q", "-N", "", "-C", name], arguments].concat();
+            assert!(ssh("ssh-keygen", &all).0);
+            let text = std::fs::read(directory.path().join(name)).unwrap();
+            keys.push(SshKey::parse(&text, name).unwrap());
+        }
+        let access = Access {
+            mode: 0o600,
+            uid: 0,
+            gid: 0,
+        };
+        let source = AgentSource::Keys(keys.into());
+        let _forward = Forward::open(&directory.path().join("step"), access, &source).unwrap();
+        let (listed, text) = ssh("ssh-add", &["-L"]);
+        assert!(listed && text.lines().count() == 3, "{text}");
+        std::fs::write(directory.path().join("data"), "data").unwrap();
+        for name in ["one", "two", "three"] {
+            // Only the public key is there: the agent signs.
+            std::fs::rename(directory.path().join(name), directory.path().join("away")).unwrap();
+            let key = format!("{name}.pub");
+            let sign = ["-Y", "sign", "-f", &key, "-n", "test", "data"];
+            assert!(ssh("ssh-keygen", &sign).0, "{name}");
+            let check = "ssh-keygen -Y check-novalidate -n test -s data.sig < data";
+            assert!(ssh("sh", &["-c", check]).0, "{name}");
+            std::fs::remove_file(directory.path().join("data.sig")).unwrap();
+        }
+        assert!(!ssh("ssh-add", &["-D"]).0, "keys are not taken away");
+        assert!(!ssh("ssh-add", &["away"]).0, "nor added");
     }
 }

@@ -1,6 +1,6 @@
 //! Doing the steps: look up, run, copy, commit, and tell.
 
-mod agent;
+pub(crate) mod agent;
 pub(crate) mod archive;
 mod cache_mount;
 pub(crate) mod chmod;
@@ -8,10 +8,11 @@ pub(crate) mod compression;
 mod content;
 pub(crate) mod copy;
 pub(crate) mod draft;
+mod idle_cache;
 mod mounts;
 mod output;
 pub(crate) mod owner;
-mod private;
+pub(crate) mod private;
 mod run;
 mod secrets;
 mod stage;
@@ -100,6 +101,8 @@ struct Making {
     reach: Reach,
     /// Mode and owner of its root, as they are below.
     root: (u32, u32, u32),
+    /// Cache mounts that the command wrote nothing to.
+    idle_caches: Vec<String>,
 }
 
 impl Worker<'_> {
@@ -186,6 +189,7 @@ impl Worker<'_> {
             below: layers.to_vec(),
             reach: Reach::default(),
             root,
+            idle_caches: Vec::new(),
         };
         Ok((making, draft))
     }

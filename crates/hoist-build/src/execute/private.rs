@@ -38,9 +38,9 @@ impl Access {
     }
 }
 
-/// The directory of one step, removed on drop.
+/// The directory of one step, or of a program that the builder runs, removed on drop.
 #[derive(Debug)]
-pub(super) struct PrivateFiles {
+pub(crate) struct PrivateFiles {
     directory: PathBuf,
     /// Held while anything of this build lies here.
     _lock: Lock,
@@ -48,7 +48,7 @@ pub(super) struct PrivateFiles {
 
 impl PrivateFiles {
     /// An empty directory below `run`.
-    pub(super) fn make(run: &Path) -> Result<Self, BuildError> {
+    pub(crate) fn make(run: &Path) -> Result<Self, BuildError> {
         let parent = run.join("build");
         let failed = |source| BuildError::Io {
             action: "make",
@@ -73,7 +73,7 @@ impl PrivateFiles {
     }
 
     /// Where a file with this name lies.
-    pub(super) fn path(&self, name: &str) -> PathBuf {
+    pub(crate) fn path(&self, name: &str) -> PathBuf {
         self.directory.join(name)
     }
 

@@ -1,6 +1,10 @@
 //! `RUN`: a command in a container of its own, whose writable layer becomes the layer.
 
-use std::{os::unix::fs::MetadataExt, path::Path, time::Instant};
+use std::{
+    os::unix::fs::MetadataExt,
+    path::Path,
+    time::{Instant, SystemTime},
+};
 
 use hoist_core::{
     Digest,
@@ -24,7 +28,7 @@ impl Worker<'_> {
     /// Run the command; the layer is what it wrote.
     pub(super) fn execute(&self, at: At<'_>, action: &RunAction) -> Result<Making, BuildError> {
         let index = at.step.index;
-        let (making, mounts) = self.timed(index, "mount", || {
+        let (mut making, mounts) = self.timed(index, "mount", || {
             let (making, draft) = self.begin(at.layers, at.stage.time)?;
             draft.finish()?;
             Ok::<_, BuildError>((making, self.mounts(at, action)?))
@@ -49,7 +53,7 @@ impl Worker<'_> {
             surroundings: action.surroundings.clone(),
         };
         let (output, ends) = Output::new()?;
-        let started = Instant::now();
+        let (started, clock) = (Instant::now(), SystemTime::now());
         let (exit, tail) = std::thread::scope(|scope| {
             let reader = scope.spawn(|| {
                 output.read(&self.trust.redactor, &|stream, bytes| {
@@ -77,6 +81,7 @@ impl Worker<'_> {
             error => error.into(),
         })?;
         if exit.code == 0 {
+            making.idle_caches = self.idle_caches(action, &step.mounts, clock);
             self.tidy(at.layers, &making, &step.mounts)?;
             return Ok(making);
         }

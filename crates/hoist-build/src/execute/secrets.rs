@@ -140,7 +140,7 @@ impl Worker<'_> {
         };
         let (files, number) = mounts.private(&self.engine.settings().run)?;
         let path = files.path(&number.to_string());
-        let forward = Forward::open(&path, *access, &agent.socket)?;
+        let forward = Forward::open(&path, *access, &agent.source)?;
         mounts.forward(forward);
         let is_first = !mounts
             .variables()

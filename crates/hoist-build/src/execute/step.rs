@@ -160,8 +160,10 @@ impl Worker<'_> {
             Ok(record) => return Ok(record),
             Err(turn) => turn,
         };
-        let making = self.execute(at, action)?;
+        let mut making = self.execute(at, action)?;
+        let idle = std::mem::take(&mut making.idle_caches);
         let record = turn.claim.done(self.commit(at.step.index, making, parts)?);
+        self.tell_idle(at, &idle, &record);
         self.finished(at, turn.started, &record);
         Ok(record)
     }

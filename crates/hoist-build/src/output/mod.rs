@@ -3,6 +3,8 @@
 
 mod archive;
 mod layout;
+mod mirror;
+mod sink;
 
 use std::{
     io::Write,
@@ -15,7 +17,7 @@ use hoist_engine::Engine;
 use hoist_store::write_tree;
 use rustix::fs::OFlags;
 
-pub use layout::{ImageArchive, write_image_archive};
+pub use layout::{ImageArchive, write_image_archive, write_image_layout};
 
 use crate::{
     error::BuildError,
@@ -30,17 +32,29 @@ use crate::{
 /// Time of the directory itself, which no layer has an entry for.
 const EARLIEST: i64 = 315_532_800;
 
+/// What becomes of files that are in the directory already, and not in the image.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum Others {
+    /// They stay.
+    #[default]
+    Stay,
+    /// They go: afterwards the directory is what the image is (`mode=delete`).
+    Go,
+}
+
 /// Write the files of an image into the directory `destination`, which is made if it is not there:
-/// all of them belong to whoever runs this. What is there already stays, unless the image has a
-/// file in its place. With an `epoch`, in seconds since 1970, all files have that time.
+/// all of them belong to whoever runs this. What is there already becomes what `others` says; the
+/// image's files replace it where they have the same names. With an `epoch`, in seconds since 1970,
+/// all files have that time.
 ///
 /// # Errors
-/// [`BuildError::Io`] for what cannot be written, with the path; [`BuildError::Cancelled`].
+/// [`BuildError::Io`] for what cannot be written or removed, with the path;
+/// [`BuildError::Cancelled`].
 pub fn write_directory(
     engine: &Engine,
     image: &Digest,
     epoch: Option<i64>,
-    destination: &Path,
+    (destination, others): (&Path, Others),
     cancelled: &AtomicBool,
 ) -> Result<(), BuildError> {
     std::fs::create_dir_all(destination).map_err(|source| BuildError::Io {
@@ -57,6 +71,9 @@ pub fn write_directory(
         for entry in &mut entries {
             entry.identity.mtime = epoch.saturating_mul(1_000_000_000);
         }
+    }
+    if others == Others::Go {
+        mirror::remove_others(destination, &entries)?;
     }
     let mut draft = Draft::new(open_directory(destination)?, None, EARLIEST)?;
     let job = Job {

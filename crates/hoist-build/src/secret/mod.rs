@@ -4,11 +4,14 @@
 //! is shown and stored of the step's output, [`scan`] looks through every new layer for it, and
 //! [`published`] through the layers of an image that is to leave this machine.
 
+pub(crate) mod key;
 pub(crate) mod published;
 pub(crate) mod redact;
 pub(crate) mod scan;
 
-use std::{fmt, path::PathBuf};
+use std::{fmt, path::PathBuf, sync::Arc};
+
+pub use key::SshKey;
 
 /// The largest secret, in bytes: BuildKit's limit.
 pub const MAX_SECRET_BYTES: usize = 500 * 1024;
@@ -52,12 +55,21 @@ impl fmt::Debug for Secret {
 }
 
 /// An SSH agent of `--ssh`: what `RUN --mount=type=ssh,id=…` reaches.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone)]
 pub struct SshAgent {
     /// What mounts call it; `default` for those that say nothing.
     pub id: String,
-    /// The socket on which the agent listens.
-    pub socket: PathBuf,
+    /// Who answers.
+    pub source: AgentSource,
+}
+
+/// Who answers what a step asks of an SSH agent.
+#[derive(Debug, Clone)]
+pub enum AgentSource {
+    /// The agent that listens at this socket.
+    Socket(PathBuf),
+    /// hoist itself, with these keys.
+    Keys(Arc<[SshKey]>),
 }
 
 /// The pieces of a secret that are recognised elsewhere: its value without white space around it,

@@ -9,7 +9,7 @@ use std::{
     sync::atomic::AtomicBool,
 };
 
-use hoist_build::{ImageArchive, write_directory, write_files, write_image_archive};
+use hoist_build::{ImageArchive, Others, write_directory, write_files, write_image_archive};
 use hoist_core::{Digest, Reference};
 
 use crate::support::World;
@@ -58,7 +58,14 @@ fn files_are_written_as_one_tree_without_what_was_deleted() {
     fs::create_dir_all(destination.join("mine")).unwrap();
     let never = AtomicBool::new(false);
     for _ in 0..2 {
-        write_directory(&world.engine, &built.id, None, &destination, &never).unwrap();
+        write_directory(
+            &world.engine,
+            &built.id,
+            None,
+            (&destination, Others::Stay),
+            &never,
+        )
+        .unwrap();
     }
     let three = fs::metadata(destination.join("d/three")).unwrap();
     assert_eq!(
@@ -87,6 +94,7 @@ fn an_image_archive_is_what_its_digests_say_and_others_read_it() {
             .to_vec(),
         annotations: BTreeMap::from([("org.opencontainers.image.title".into(), "app".into())]),
         for_docker: true,
+        ..ImageArchive::default()
     };
     let path = world.directory.path().join("image.tar");
     let digest = write_image_archive(

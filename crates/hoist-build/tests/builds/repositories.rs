@@ -312,7 +312,14 @@ fn a_git_directory_is_kept_when_asked_for_and_holds_one_commit() {
             .join(format!("out{}", reference.len()));
         fs::create_dir(&out).unwrap();
         let cancelled = std::sync::atomic::AtomicBool::new(false);
-        hoist_build::write_directory(&world.engine, &built.id, None, &out, &cancelled).unwrap();
+        hoist_build::write_directory(
+            &world.engine,
+            &built.id,
+            None,
+            (&out, hoist_build::Others::Stay),
+            &cancelled,
+        )
+        .unwrap();
         let git = |arguments: &[&str]| {
             let output = std::process::Command::new("git")
                 .args(["-c", "safe.directory=*", "-C"])

@@ -423,8 +423,14 @@ fn directories_and_archives_of_files_have_the_epoch() {
     let built = build(&world, Timestamps::Kept, Some("1000")).built();
     let destination = world.directory.path().join("out");
     let never = AtomicBool::new(false);
-    write_directory(&world.engine, &built.id, built.epoch, &destination, &never)
-        .expect("a directory");
+    write_directory(
+        &world.engine,
+        &built.id,
+        built.epoch,
+        (&destination, hoist_build::Others::Stay),
+        &never,
+    )
+    .expect("a directory");
     for name in ["x", "bin/busybox", "bin/sh", "etc"] {
         let found = fs::symlink_metadata(destination.join(name)).expect("a file");
         assert_eq!(found.mtime(), 1000, "{name}");

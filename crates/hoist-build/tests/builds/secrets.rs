@@ -153,7 +153,7 @@ fn a_step_reaches_the_agent_that_the_build_was_given() {
     let mut request = world.request();
     request.agents = vec![SshAgent {
         id: "default".to_owned(),
-        socket: socket.clone(),
+        source: hoist_build::AgentSource::Socket(socket.clone()),
     }];
     let built = world.build(&request).built();
     insta::assert_snapshot!(world.files(&built.id, "seen"), @r#"0644 0:0 seen "/run/buildkit/ssh_agent.0 660 1000\n""#);

@@ -389,7 +389,8 @@ mod tests {
 
     fn publish(layout: &LayoutDirectory, layers: Vec<Descriptor>) -> Descriptor {
         let config = put(layout, b"{}");
-        let bytes = crate::image::manifest(config, layers).unwrap();
+        let bytes =
+            crate::image::manifest(config, layers, std::collections::BTreeMap::new()).unwrap();
         layout.put_manifest(&bytes).unwrap();
         descriptor(MEDIA_TYPE_MANIFEST, &bytes)
     }

@@ -14,6 +14,7 @@ pub use layout::LayoutDirectory;
 pub use registry::InRegistry;
 
 use std::{
+    collections::BTreeMap,
     fmt,
     io::{self, Read},
 };
@@ -119,7 +120,7 @@ pub fn publish(
     let mut open =
         || -> io::Result<Box<dyn Read>> { Ok(Box::new(io::Cursor::new(config.to_vec()))) };
     artifact.put_blob(&blob, &mut open)?;
-    let manifest = manifest(blob, layers)?;
+    let manifest = manifest(blob, layers, BTreeMap::new())?;
     artifact.put_manifest(&manifest)?;
     Ok(Digest::of(&manifest))
 }

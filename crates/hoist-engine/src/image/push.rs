@@ -6,6 +6,7 @@
 //! does not change on its way through this machine.
 
 use std::{
+    collections::BTreeMap,
     fs::File,
     io::{self, Read},
     sync::{Mutex, PoisonError, atomic::Ordering},
@@ -122,7 +123,7 @@ impl Engine {
         let config = self.send_blobs(registry, reference, &image, &blobs, events)?;
         let bytes = match self.known_manifest(&image, request.compression)? {
             Some((bytes, _)) => bytes,
-            None => manifest(config, blobs)?,
+            None => manifest(config, blobs, self.annotations(&image.id)?)?,
         };
         let digest = registry.push_manifest(reference, &media_type(&bytes), &bytes)?;
         store.put_manifest(&image.id, &bytes)?;
@@ -142,7 +143,7 @@ impl Engine {
         }
         let blobs = self.forms(image, None, events)?;
         let config = descriptor(MEDIA_TYPE_CONFIG, &self.store().config(&image.id)?);
-        let bytes = manifest(config, blobs)?;
+        let bytes = manifest(config, blobs, self.annotations(&image.id)?)?;
         self.store().put_manifest(&image.id, &bytes)?;
         Ok(bytes)
     }
@@ -414,13 +415,14 @@ pub(crate) fn descriptor(media_type: &str, bytes: &[u8]) -> Descriptor {
 pub(crate) fn manifest(
     config: Descriptor,
     layers: Vec<Descriptor>,
+    annotations: BTreeMap<String, String>,
 ) -> Result<Vec<u8>, EngineError> {
     let manifest = Manifest {
         schema_version: 2,
         media_type: Some(MEDIA_TYPE_MANIFEST.to_owned()),
         config,
         layers,
-        annotations: std::collections::BTreeMap::new(),
+        annotations,
     };
     serde_json::to_vec(&manifest)
         .map_err(|error| EngineError::invalid(format!("the manifest cannot be written: {error}")))

@@ -79,7 +79,8 @@ impl Engine {
             }));
             let config = self.store().config(&image.id)?;
             archive.blob(&config)?;
-            let bytes = manifest(descriptor(MEDIA_TYPE_CONFIG, &config), layers)?;
+            let annotations = self.annotations(&image.id)?;
+            let bytes = manifest(descriptor(MEDIA_TYPE_CONFIG, &config), layers, annotations)?;
             archive.blob(&bytes)?;
             index.extend(entries(&bytes, image, names));
         }

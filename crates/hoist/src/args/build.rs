@@ -1,5 +1,6 @@
 //! The flags of `build`.
 
+pub(crate) mod annotation;
 pub(crate) mod cache;
 pub(crate) mod inputs;
 pub(crate) mod output;

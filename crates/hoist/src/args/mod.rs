@@ -9,6 +9,7 @@ pub(crate) mod build;
 pub(crate) mod builder;
 pub(crate) mod check;
 pub(crate) mod container;
+pub(crate) mod context;
 pub(crate) mod filter;
 pub(crate) mod help;
 pub(crate) mod image;

@@ -36,6 +36,7 @@ fn the_overview_lists_every_command() {
     Management Commands:
       builder     Manage builds
       container   Manage containers
+      context     Show what a build reads from its context
       image       Manage images
       manifest    Manage image manifests and manifest lists
       registry    A registry of one's own
@@ -198,12 +199,13 @@ fn the_page_of_build_has_examples() {
           --platform platform            Set target platform for build (os/arch[/variant])
           --pull                         Always attempt to pull all referenced images
           --check                        Shorthand for "--call=check"
-          --call string                  Set method for evaluating build ("build", "check",
-                                         "check,format=json")
+          --call string                  Set method for evaluating build ("build", "check", "outline",
+                                         "targets"; with ",format=json" for tools)
           --build-context context        Additional build contexts (format: "name=path" or
                                          "name=docker-image://image")
           --no-cache-filter stages       Do not use the cache for the specified stages
-          --annotation list              Add annotation to the image's manifest when it is exported
+          --annotation list              Add annotation to the image (format:
+                                         "[manifest|manifest-descriptor|index:]key=value")
           --cache-from source            External cache sources (e.g., "user/app:cache",
                                          "type=local,src=path/to/dir")
           --cache-to destination         Cache export destinations (e.g.,
@@ -215,15 +217,20 @@ fn the_page_of_build_has_examples() {
           --reproducible                 Make the image independent of when and where it is built
           --verify                       Build a second time without cache, and say what differs
       -o, --output output                Output destination (format: "type=local,dest=path"; types are
-                                         image, local, tar, oci, docker)
+                                         image, registry, local, tar, oci, docker)
           --load                         Keep the image in the store, as without any "--output"
+          --push                         Push the image under its names; shorthand for
+                                         "--output=type=registry"
           --add-host host                Add a custom host-to-IP mapping (format: "host:ip")
           --shm-size bytes               Size of "/dev/shm"
           --ulimit ulimit                Ulimit options (format: "name=soft[:hard]")
+          --cgroup-parent string         Set the parent cgroup for the RUN instructions during build
+          --allow entitlement            Allow extra privileged entitlement ("network.host",
+                                         "security.insecure", "device", "device=NAME")
           --secret secret                Secret to expose to the build (format:
                                          "id=mysecret[,src=/local/secret]" or "id=mysecret,env=NAME")
-          --ssh agent                    SSH agent socket to expose to the build (format:
-                                         "default|<id>[=<socket>]")
+          --ssh agent                    SSH agent socket or keys to expose to the build (format:
+                                         "default|<id>[=<socket>|<key>[,<key>]]")
           --allow-secret-in-layer path   File or directory of the image that may hold secrets, which
                                          otherwise end the build
           --iidfile file                 Write the image ID to the file

@@ -10,6 +10,7 @@ mod trust;
 mod verify;
 
 use std::{
+    collections::BTreeMap,
     path::{Path, PathBuf},
     process::ExitCode,
     sync::{Arc, atomic::AtomicBool},
@@ -78,6 +79,7 @@ pub(crate) fn build(
     let interrupt = Interrupt::default();
     let mut engine = None;
     let mut request = from_flags(call, &mut engine, (flags, &words[0]), &interrupt)?;
+    output::annotate(flags, &mut request.build);
     if let Some(call) = flags.method.instead() {
         return call::in_place_of_build(&request.build, call);
     }
@@ -107,14 +109,15 @@ pub(crate) fn build(
         report::sizes(&engine, &built);
         report::reproducible(&record, flags);
     }
-    output::write(&engine, flags, &built, &cancelled)?;
+    let written = output::write(&engine, flags, &built, &cancelled)?;
+    let pushed = output::push(&engine, flags, style, &cancelled)?;
     gc::daily(&engine);
     if let Some(path) = &flags.iidfile {
         std::fs::write(path, built.id.to_string())
             .map_err(|error| CliError::file("write the image ID to", path, &error))?;
     }
     if let Some(path) = &flags.metadata_file {
-        metadata::write(path, &built, &flags.tag)?;
+        metadata::write(path, &built, pushed.or(written), &flags.tag)?;
     }
     if flags.quiet {
         ui::line(&built.id.to_string())?;
@@ -245,6 +248,7 @@ fn from_flags(
         build_args: arguments(&flags.build_arg),
         target: flags.target.clone(),
         labels: request::labels(&[], &flags.label)?,
+        annotations: BTreeMap::new(),
         no_cache: flags.no_cache,
         uncached_stages: flags.inputs.uncached_stages(),
         surroundings: flags.surroundings.surroundings(),

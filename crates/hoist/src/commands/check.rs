@@ -4,6 +4,7 @@ mod diff;
 mod explain;
 mod fix;
 mod json;
+mod pin;
 mod sarif;
 mod text;
 

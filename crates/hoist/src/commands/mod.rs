@@ -3,6 +3,7 @@
 pub(crate) mod build;
 pub(crate) mod builder;
 pub(crate) mod check;
+pub(crate) mod context;
 pub(crate) mod create;
 pub(crate) mod df;
 pub(crate) mod diff;

@@ -1,9 +1,9 @@
 //! The table of commands: names, nouns, usage lines, and the function behind each.
 
 use super::{
-    build, builder, check, create, df, diff, exec, export, gc, history, images, import, info,
-    inspect, kill, layers, login, logs, manifest, mount, prune, prune_one, ps, pull, push, restart,
-    rm, rmi, run, save, search, serve, start, stop, system_check, tag, version,
+    build, builder, check, context, create, df, diff, exec, export, gc, history, images, import,
+    info, inspect, kill, layers, login, logs, manifest, mount, prune, prune_one, ps, pull, push,
+    restart, rm, rmi, run, save, search, serve, start, stop, system_check, tag, version,
 };
 use crate::cli::{Command, Words};
 
@@ -112,6 +112,25 @@ pub(crate) static GROUPS: &[Group] = &[
             entry("run", &RUN),
             entry("start", &START),
             entry("stop", &STOP),
+        ],
+    },
+    Group {
+        name: "context",
+        about: "Show what a build reads from its context",
+        entries: &[
+            Entry {
+                name: "ls",
+                aliases: &["list"],
+                command: &CONTEXT_LIST,
+            },
+            entry("why", &CONTEXT_WHY),
+            Entry {
+                name: "use",
+                aliases: &[
+                    "create", "export", "import", "inspect", "remove", "rm", "show", "update",
+                ],
+                command: &CONTEXT_OF_DAEMONS,
+            },
         ],
     },
     Group {
@@ -493,6 +512,32 @@ pub(super) static TAG: Command = Command {
 pub(super) static DF: Command = Command {
     about: "Show disk usage",
     run: |call, argv| call.with(argv, df::disk_usage),
+    ..PLAIN
+};
+
+pub(super) static CONTEXT_LIST: Command = Command {
+    usage: "[OPTIONS] [PATH]",
+    about: "List what a build could read from its context",
+    examples: context::LIST_EXAMPLES,
+    words: Words::Between(0, 1),
+    run: |call, argv| call.with(argv, context::list),
+    ..PLAIN
+};
+
+pub(super) static CONTEXT_WHY: Command = Command {
+    usage: "[OPTIONS] PATH [PATH...]",
+    about: "Say which line of the ignore file decides about a path",
+    examples: context::WHY_EXAMPLES,
+    words: Words::AtLeast(1),
+    run: |call, argv| call.with(argv, context::why),
+    ..PLAIN
+};
+
+pub(super) static CONTEXT_OF_DAEMONS: Command = Command {
+    usage: "[OPTIONS]",
+    about: "Not there: Docker's contexts are daemons, and hoist has none",
+    words: Words::AtLeast(0),
+    run: |call, argv| call.with(argv, context::refuse),
     ..PLAIN
 };
 

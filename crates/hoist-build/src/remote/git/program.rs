@@ -25,7 +25,14 @@ use rustix::{
 };
 
 use super::{super::Supplier, GitRemote, Transport, credentials};
-use crate::error::BuildError;
+use crate::{
+    error::BuildError,
+    execute::{
+        agent::Forward,
+        private::{Access, PrivateFiles},
+    },
+    secret::AgentSource,
+};
 
 /// Protocols that may be spoken.
 const PROTOCOLS: &str = "http:https:ssh:git";
@@ -65,6 +72,8 @@ pub(super) struct Git<'a> {
     variables: Vec<(OsString, OsString)>,
     /// Settings that nobody may read in the list of processes.
     secrets: Vec<(String, String)>,
+    /// Answers for keys from files, where it was given such.
+    agent: Option<(Forward, PrivateFiles)>,
 }
 
 /// Why a command did not do what it should.
@@ -91,6 +100,7 @@ impl<'a> Git<'a> {
             arguments: arguments.iter().map(OsString::from).collect(),
             variables: vec![("GIT_ALLOW_PROTOCOL".into(), PROTOCOLS.into())],
             secrets: Vec::new(),
+            agent: None,
         }
     }
 
@@ -138,14 +148,31 @@ impl<'a> Git<'a> {
         }
         if remote.transport == Transport::Ssh {
             let agent = credentials::agent(&self.supplier, remote)?;
-            self.variables
-                .push(("SSH_AUTH_SOCK".into(), agent.socket.clone().into()));
+            let socket = match &agent.source {
+                AgentSource::Socket(socket) => socket.clone(),
+                AgentSource::Keys(_) => self.serve(&agent.source)?,
+            };
+            self.variables.push(("SSH_AUTH_SOCK".into(), socket.into()));
             self.variables.push((
                 "GIT_SSH_COMMAND".into(),
                 credentials::ssh_command(&self.supplier)?,
             ));
         }
         Ok(self)
+    }
+
+    /// Answer with the keys of `agent` as long as the command is there; the socket.
+    fn serve(&mut self, agent: &AgentSource) -> Result<PathBuf, BuildError> {
+        let files = PrivateFiles::make(&self.supplier.engine.settings().run)?;
+        let path = files.path("agent");
+        let access = Access {
+            mode: 0o600,
+            uid: 0,
+            gid: 0,
+        };
+        let forward = Forward::open(&path, access, agent)?;
+        self.agent = Some((forward, files));
+        Ok(path)
     }
 
     /// Run it, and give what it writes.

@@ -207,3 +207,38 @@ fn row_89_misses_are_explained() {
     ran: RUN echo $V > /v
     ");
 }
+
+#[test]
+fn row_90_caches_that_are_not_used_are_noticed() {
+    let world = World::new();
+    let told = |outcome: &super::Outcome| -> Vec<String> {
+        let events = outcome.events.iter();
+        let warnings = events.filter_map(|event| match event {
+            BuildEvent::Warning(warning) if warning.rule.is_none() => Some(format!(
+                "{} [{}]",
+                warning.message,
+                warning.hints.join("; ")
+            )),
+            _ => None,
+        });
+        warnings.collect()
+    };
+    let step = |path: &str| {
+        let text = format!(
+            "FROM base\nRUN --mount=type=cache,target=/root/.cache/pip mkdir -p {path} && \
+             dd if=/dev/zero of={path}/x bs=1k count=2000 2>/dev/null && \
+             dd if=/dev/zero of=/app bs=1k count=1000 2>/dev/null\n"
+        );
+        told(&world.dockerfile(&text))
+    };
+    assert_eq!(
+        step("/root/.cache/uv"),
+        [
+            "nothing was written to the cache mount /root/.cache/pip, while the layer grew by 3.07MB \
+          [the layer has a cache in it: write --mount=type=cache,target=/root/.cache/uv]"
+        ]
+    );
+    let idle = step("/opt");
+    assert!(idle[0].contains("keeps it elsewhere"), "{idle:?}");
+    assert_eq!(step("/root/.cache/pip"), [""; 0]);
+}

@@ -7,8 +7,8 @@ use super::{World, read};
 fn gzip(bytes: &[u8]) -> Vec<u8> {
     use std::io::Write as _;
     let mut writer = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
-    writer.write_all(bytes).unwrap();
-    writer.finish().unwrap()
+    writer.write_all(bytes).expect("memory");
+    writer.finish().expect("memory")
 }
 
 /// An archive with the file `inside`.
@@ -20,8 +20,8 @@ fn archive() -> Vec<u8> {
     header.set_uid(7);
     archive
         .append_data(&mut header, "inside", &b"i"[..])
-        .unwrap();
-    archive.into_inner().unwrap()
+        .expect("an entry");
+    archive.into_inner().expect("an archive")
 }
 
 #[test]

@@ -111,7 +111,7 @@ fn row_31_ssh_mounts() {
     let mut request = world.request();
     request.agents = vec![hoist_build::SshAgent {
         id: "work".to_owned(),
-        socket,
+        source: hoist_build::AgentSource::Socket(socket),
     }];
     assert!(world.build(&request).result.is_ok());
 }

@@ -6,6 +6,8 @@ use hoist_build::NamedContext;
 use hoist_core::Digest;
 use hoist_engine::image::LayoutImage;
 
+use super::annotation::{Annotation, annotation};
+
 /// The flags about contexts, caches and annotations.
 #[derive(Debug, clap::Args)]
 pub(crate) struct InputFlags {
@@ -16,9 +18,9 @@ pub(crate) struct InputFlags {
     /// Do not use the cache for the specified stages
     #[arg(long, value_name = "stages")]
     pub(crate) no_cache_filter: Vec<String>,
-    /// Add annotation to the image's manifest when it is exported
+    /// Add annotation to the image (format: "[manifest|manifest-descriptor|index:]key=value")
     #[arg(long, value_name = "list", value_parser = annotation)]
-    pub(crate) annotation: Vec<(String, String)>,
+    pub(crate) annotation: Vec<Annotation>,
 }
 
 impl InputFlags {
@@ -30,7 +32,7 @@ impl InputFlags {
     }
 }
 
-fn named_context(text: &str) -> Result<(String, NamedContext), String> {
+pub(crate) fn named_context(text: &str) -> Result<(String, NamedContext), String> {
     let Some((name, value)) = text.split_once('=') else {
         return Err(format!("invalid context value: {text}, expected key=value"));
     };
@@ -89,26 +91,6 @@ fn layout_image(text: &str) -> Result<LayoutImage, String> {
     })
 }
 
-fn annotation(text: &str) -> Result<(String, String), String> {
-    let Some((key, value)) = text.split_once('=') else {
-        return Err(format!("invalid annotation {text:?}, expected key=value"));
-    };
-    let key = match key.split_once(':') {
-        None => key,
-        Some(("manifest", key)) => key,
-        Some((kind @ ("index" | "index-descriptor" | "manifest-descriptor"), _)) => {
-            return Err(format!(
-                "{kind} annotations not supported for single platform export"
-            ));
-        }
-        Some((kind, _)) => return Err(format!("unknown annotation type {kind:?} in {text:?}")),
-    };
-    if key.is_empty() {
-        return Err(format!("invalid annotation {text:?}, expected key=value"));
-    }
-    Ok((key.to_owned(), value.to_owned()))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -155,15 +137,5 @@ mod tests {
         }
         assert!(named_context("a=target:x").is_err());
         assert!(named_context("a=oci-layout://x@sha256:0").is_err());
-    }
-
-    #[test]
-    fn annotations_belong_to_the_manifest() {
-        for text in ["a.b=c", "manifest:a.b=c"] {
-            assert_eq!(annotation(text), Ok(("a.b".to_owned(), "c".to_owned())));
-        }
-        for text in ["a", "index:a=b", "x:a=b", "=b"] {
-            assert!(annotation(text).is_err(), "{text}");
-        }
     }
 }

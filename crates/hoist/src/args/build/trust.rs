@@ -9,7 +9,8 @@ pub(crate) struct TrustFlags {
     /// "id=mysecret,env=NAME")
     #[arg(long, value_name = "secret", value_parser = secret)]
     pub(crate) secret: Vec<SecretSource>,
-    /// SSH agent socket to expose to the build (format: "default|<id>[=<socket>]")
+    /// SSH agent socket or keys to expose to the build (format:
+    /// "default|<id>[=<socket>|<key>[,<key>]]")
     #[arg(long, value_name = "agent", value_parser = agent)]
     pub(crate) ssh: Vec<AgentSource>,
     /// File or directory of the image that may hold secrets, which otherwise end the build
@@ -37,8 +38,8 @@ pub(crate) enum SecretFrom {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct AgentSource {
     pub(crate) id: String,
-    /// `None` for the agent of the environment.
-    pub(crate) socket: Option<PathBuf>,
+    /// A socket, or files with keys; none for the agent of the environment.
+    pub(crate) paths: Vec<PathBuf>,
 }
 
 fn secret(text: &str) -> Result<SecretSource, String> {
@@ -80,18 +81,18 @@ fn secret(text: &str) -> Result<SecretSource, String> {
 }
 
 fn agent(text: &str) -> Result<AgentSource, String> {
-    let (id, socket) = match text.split_once('=') {
-        Some((id, socket)) => (id, Some(socket)),
-        None => (text, None),
+    let (id, paths) = match text.split_once('=') {
+        Some((id, paths)) => (id, paths.split(',').collect()),
+        None => (text, Vec::new()),
     };
-    if id.is_empty() || socket.is_some_and(str::is_empty) {
+    if id.is_empty() || paths.iter().any(|path| path.is_empty()) {
         return Err(format!(
-            "invalid agent {text:?}: write default, or ID=SOCKET"
+            "invalid agent {text:?}: write default, ID=SOCKET or ID=KEY,KEY"
         ));
     }
     Ok(AgentSource {
         id: id.to_owned(),
-        socket: socket.map(PathBuf::from),
+        paths: paths.into_iter().map(PathBuf::from).collect(),
     })
 }
 
@@ -141,10 +142,13 @@ mod tests {
     #[test]
     fn agents_have_an_id_and_perhaps_a_socket() {
         let source = agent("default").unwrap();
-        assert_eq!((source.id.as_str(), source.socket), ("default", None));
-        let socket = agent("work=/run/agent").unwrap().socket;
-        assert_eq!(socket, Some(PathBuf::from("/run/agent")));
-        assert!(agent("=x").is_err() && agent("x=").is_err());
+        assert_eq!(source.id, "default");
+        assert_eq!(source.paths, Vec::<PathBuf>::new());
+        let paths = agent("work=/run/agent").unwrap().paths;
+        assert_eq!(paths, [PathBuf::from("/run/agent")]);
+        let paths = agent("work=a,b").unwrap().paths;
+        assert_eq!(paths, [PathBuf::from("a"), PathBuf::from("b")]);
+        assert!(agent("=x").is_err() && agent("x=").is_err() && agent("x=a,").is_err());
         assert!(layer_path("app/.env").is_err());
     }
 }

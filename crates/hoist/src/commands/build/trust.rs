@@ -6,11 +6,11 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use hoist_build::{MAX_SECRET_BYTES, Secret, SshAgent};
+use hoist_build::{AgentSource, MAX_SECRET_BYTES, Secret, SshAgent, SshKey};
 use hoist_core::Kind;
 
 use crate::{
-    args::build::trust::{AgentSource, SecretFrom, SecretSource},
+    args::build::trust::{AgentSource as Named, SecretFrom, SecretSource},
     error::CliError,
     settings,
 };
@@ -59,33 +59,53 @@ fn file(id: &str, path: &Path) -> Result<Vec<u8>, CliError> {
 }
 
 /// The agents of `--ssh`.
-pub(super) fn agents(sources: &[AgentSource]) -> Result<Vec<SshAgent>, CliError> {
+pub(super) fn agents(sources: &[Named]) -> Result<Vec<SshAgent>, CliError> {
     sources.iter().map(agent).collect()
 }
 
-fn agent(source: &AgentSource) -> Result<SshAgent, CliError> {
-    let AgentSource { id, socket } = source;
-    let start = "start an agent and give it the key: eval $(ssh-agent); ssh-add";
-    let socket = match socket {
-        Some(socket) => socket.clone(),
-        None => settings::variable("SSH_AUTH_SOCK")
-            .map(PathBuf::from)
-            .ok_or_else(|| {
-                let text = format!("invalid agent {id}: SSH_AUTH_SOCK is not set");
-                CliError::of(Kind::NotFound, text).hint(start)
-            })?,
+fn agent(named: &Named) -> Result<SshAgent, CliError> {
+    let Named { id, paths } = named;
+    let source = match paths.as_slice() {
+        [] => AgentSource::Socket(from_environment(id)?),
+        [path] if is_socket(path)? => AgentSource::Socket(path.clone()),
+        paths => {
+            let keys = paths.iter().map(|path| key(path));
+            AgentSource::Keys(keys.collect::<Result<Vec<_>, _>>()?.into())
+        }
     };
-    let found = std::fs::metadata(&socket)
-        .map_err(|error| CliError::file("reach the SSH agent at", &socket, &error))?;
-    if !found.file_type().is_socket() {
-        let text = format!(
-            "{} is no socket: this version of hoist forwards to an agent, keys themselves stay with it",
-            socket.display()
-        );
-        return Err(CliError::of(Kind::Unsupported, text).hint(start));
-    }
     Ok(SshAgent {
         id: id.clone(),
-        socket,
+        source,
+    })
+}
+
+fn from_environment(id: &str) -> Result<PathBuf, CliError> {
+    let start = "start an agent and give it the key: eval $(ssh-agent); ssh-add; or name the key: --ssh default=FILE";
+    let socket = settings::variable("SSH_AUTH_SOCK").ok_or_else(|| {
+        let text = format!("invalid agent {id}: SSH_AUTH_SOCK is not set");
+        CliError::of(Kind::NotFound, text).hint(start)
+    })?;
+    let socket = PathBuf::from(socket);
+    if is_socket(&socket)? {
+        return Ok(socket);
+    }
+    let text = format!("{} is no socket of an SSH agent", socket.display());
+    Err(CliError::of(Kind::Invalid, text).hint(start))
+}
+
+fn is_socket(path: &Path) -> Result<bool, CliError> {
+    let found = std::fs::metadata(path)
+        .map_err(|error| CliError::file("reach the SSH agent or key at", path, &error))?;
+    Ok(found.file_type().is_socket())
+}
+
+/// The key in the file at `path`.
+fn key(path: &Path) -> Result<SshKey, CliError> {
+    let text =
+        std::fs::read(path).map_err(|error| CliError::file("read the SSH key", path, &error))?;
+    SshKey::parse(&text, &path.display().to_string()).map_err(|reason| {
+        let text = format!("cannot use the SSH key {}: {reason}", path.display());
+        CliError::of(Kind::Invalid, text)
+            .hint("give it to an agent: eval $(ssh-agent); ssh-add FILE; then: --ssh default")
     })
 }

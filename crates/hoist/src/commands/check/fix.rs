@@ -14,7 +14,7 @@ use hoist_build::{
 use hoist_core::Kind;
 use hoist_store::Store;
 
-use super::{diff, failure};
+use super::{diff, failure, pin::Pins};
 use crate::error::CliError;
 
 /// A byte order mark at the start of a file; not part of the text that was checked.
@@ -32,7 +32,10 @@ pub(super) fn fix(
     let Some(path) = checked.path.as_deref().filter(|_| checked.error.is_none()) else {
         return Ok(String::new());
     };
-    let fixed = repair(store, request, checked).map_err(|error| failure(&error))?;
+    let mut pins = Pins::new(store);
+    let fixed = repair(store, request, checked, &mut |image| pins.digest(image));
+    let fixed = fixed.map_err(|error| failure(&error))?;
+    pins.tell();
     let text = checked.source.text();
     if fixed == text {
         return Ok(String::new());
