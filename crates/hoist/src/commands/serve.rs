@@ -40,7 +40,8 @@ pub(crate) fn serve(_: &Call<'_>, flags: &ServeFlags, _: &[String]) -> Result<Ex
             Access::Full
         },
     };
-    // Before the server's threads begin: they inherit it.
+    // Before the server's threads begin: they inherit both.
+    hoist_sys::memory::keep_little();
     let signals = Signals::blocked()?;
     let quiet = flags.quiet;
     let report = Arc::new(move |event| told(event, quiet));
