@@ -516,7 +516,7 @@ fn many_referrers_come_in_several_answers() {
     let mut pushed = Vec::new();
     for number in 0..5 {
         let mut about = image(&config, &config, Some(&subject));
-        about["annotations"] = json!({"n": number.to_string(), "large": "x".repeat(400_000)});
+        about["annotations"] = json!({"n": number.to_string(), "large": "x".repeat(25_000)});
         about["artifactType"] = json!("a/b+c");
         pushed.push(
             registry
@@ -524,6 +524,12 @@ fn many_referrers_come_in_several_answers() {
                 .to_string(),
         );
     }
+    let mut large = image(&config, &config, Some(&subject));
+    large["annotations"] = json!({"large": "x".repeat(66_000)});
+    let large = large.to_string();
+    registry
+        .put_manifest("app", "large", IMAGE, large.as_bytes())
+        .fails(400, "MANIFEST_INVALID");
     let mut target = format!("/v2/app/referrers/{subject}?artifactType=a/b%2Bc");
     let mut found = Vec::new();
     let mut answers = 0;

@@ -2,9 +2,10 @@
 //! somebody else's, and a client that sends what it is told.
 
 use std::fs;
-use std::io::{Read as _, Write as _};
+use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::net::TcpStream;
 use std::path::{Path, PathBuf};
+use std::process::Stdio;
 use std::time::{Duration, SystemTime};
 
 use hoist_core::{Digest, Digester};
@@ -613,4 +614,45 @@ fn what_cannot_be_served_is_refused() {
         .fails(1)
         .says("Error: ");
     server.stop();
+}
+
+#[test]
+fn a_log_that_nobody_reads_keeps_nobody_waiting() {
+    let sandbox = Sandbox::with(&[]);
+    let mut child = sandbox
+        .command(&["registry", "serve", "--listen", "127.0.0.1:0"])
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .expect("hoist starts");
+    let mut lines = BufReader::new(child.stdout.take().expect("a pipe"));
+    let mut line = String::new();
+    lines.read_line(&mut line).expect("a line");
+    let (_, address) = line.trim().split_once("://").expect("an address");
+    let mut stream = TcpStream::connect(address).expect("a connection");
+    stream.set_read_timeout(Some(DEADLINE)).expect("a deadline");
+    // More than a pipe and the lines that wait take.
+    let request = format!("HEAD /v2/?{} HTTP/1.1\r\nHost: x\r\n\r\n", "x".repeat(900));
+    let mut reader = BufReader::new(stream.try_clone().expect("a socket"));
+    for _ in 0..3000 {
+        stream.write_all(request.as_bytes()).expect("a request");
+        let mut line = String::new();
+        reader.read_line(&mut line).expect("an answer");
+        assert_eq!(line.trim(), "HTTP/1.1 200 OK");
+        while line != "\r\n" {
+            line.clear();
+            reader.read_line(&mut line).expect("a header");
+        }
+    }
+    let read = std::thread::spawn(move || lines.lines().count());
+    let pid = rustix::process::Pid::from_child(&child);
+    rustix::process::kill_process(pid, Signal::TERM).expect("it runs");
+    let output = child.wait_with_output().expect("it ends");
+    assert!(output.status.success());
+    assert!(read.join().expect("a count") < 3000);
+    let said = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert!(
+        said.contains(" lines are missing: nobody read them"),
+        "{said}"
+    );
 }

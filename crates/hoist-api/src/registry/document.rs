@@ -18,6 +18,10 @@ const OCI_INDEX: &str = "application/vnd.oci.image.index.v1+json";
 const DOCKER_MANIFEST: &str = "application/vnd.docker.distribution.manifest.v2+json";
 const DOCKER_LIST: &str = "application/vnd.docker.distribution.manifest.list.v2+json";
 
+/// The largest descriptor of a manifest about another one, in bytes: lists of them are answers to
+/// others. As large are only annotations.
+const LARGEST: usize = 64 * 1024;
+
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
 struct Document {
@@ -102,7 +106,15 @@ pub(super) fn read(
         descriptor["artifactType"] = Value::String(kind);
     }
     if let Some(annotations) = document.annotations {
-        descriptor["annotations"] = json!(annotations);
+        let annotations = annotations.into_iter();
+        descriptor["annotations"] = annotations
+            .map(|(name, value)| (name, Value::String(value)))
+            .collect();
+    }
+    if subject.is_some() && descriptor.to_string().len() > LARGEST {
+        return Err(invalid(&format_args!(
+            "the annotations of a manifest with a subject have more than {LARGEST} bytes"
+        )));
     }
     Ok(Read {
         manifest: Manifest {

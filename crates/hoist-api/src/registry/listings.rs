@@ -22,9 +22,9 @@ use super::{
 };
 
 /// The most names in one answer.
-const MOST: usize = 10_000;
+const MOST: usize = 1000;
 /// How many bytes of descriptors one answer has; one more may follow.
-const DESCRIPTORS: usize = 1 << 20;
+const DESCRIPTORS: usize = 64 * 1024;
 
 const FILTERS_APPLIED: HeaderName = HeaderName::from_static("oci-filters-applied");
 

@@ -152,9 +152,11 @@ pub(super) async fn cancel(
     let id = id.ok_or_else(unknown)?;
     state.recall(&id);
     let repository = state.store.repository(name);
-    let upload = open(state, &repository, id).await?;
-    blocking(move || upload.cancel()).await?;
-    Ok(accepted(StatusCode::NO_CONTENT))
+    let cancelled = repository.clone();
+    match blocking(move || cancelled.cancel_upload(&id)).await? {
+        true => Ok(accepted(StatusCode::NO_CONTENT)),
+        false => Err(unavailable(repository, id).await),
+    }
 }
 
 /// Open an upload for this request alone.
@@ -164,14 +166,19 @@ async fn open(state: &State, repository: &Repository, id: UploadId) -> Result<Up
     if let Some(upload) = blocking(move || opened.open_upload(&id, known)).await? {
         return Ok(upload);
     }
-    let asked = repository.clone();
-    match blocking(move || asked.upload_length(&id)).await? {
-        None => Err(unknown()),
-        Some(_) => Err(Problem::new(
+    Err(unavailable(repository.clone(), id).await)
+}
+
+/// Why an upload cannot be had: there is none, or somebody else is at it.
+async fn unavailable(repository: Repository, id: UploadId) -> Problem {
+    match blocking(move || repository.upload_length(&id)).await {
+        Ok(None) => unknown(),
+        Ok(Some(_)) => Problem::new(
             Code::BlobUploadInvalid,
             "another request writes to this upload",
         )
-        .status(StatusCode::CONFLICT)),
+        .status(StatusCode::CONFLICT),
+        Err(problem) => problem,
     }
 }
 

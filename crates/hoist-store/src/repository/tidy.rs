@@ -11,7 +11,7 @@ use hoist_core::Digest;
 use super::{
     BLOBS, LOCK, MANIFESTS, Manifest, REFERRERS, RELEASED, TAGS, UPLOADS, digests_in, modified,
     repositories,
-    upload::{expired, remove_expired},
+    upload::{expired, is_expired, remove_if},
 };
 use crate::{
     drafts::list,
@@ -101,7 +101,7 @@ impl Tidying {
             remove_file(path)?;
         }
         for directory in &self.uploads {
-            remove_expired(directory)?;
+            remove_if(directory, is_expired)?;
         }
         for repository in &self.repositories {
             self.remove_empty(repository)?;

@@ -133,19 +133,7 @@ impl Repository {
     /// # Errors
     /// [`StoreError::ReadOnly`], [`StoreError::File`].
     pub fn cancel_upload(&self, id: &UploadId) -> Result<bool> {
-        match self.open_upload(id, Some(UploadState::nothing()))? {
-            Some(upload) => upload.cancel().map(|()| true),
-            None => Ok(false),
-        }
-    }
-}
-
-impl UploadState {
-    fn nothing() -> Self {
-        Self {
-            length: 0,
-            digester: Digester::new(),
-        }
+        remove_if(&self.path(UPLOADS).join(id.to_string()), |_| true)
     }
 }
 
@@ -230,7 +218,7 @@ impl Store {
         let expired = expired(self.layout())?;
         let mut count = 0;
         for directory in expired {
-            count += usize::from(remove_expired(&directory)?);
+            count += usize::from(remove_if(&directory, is_expired)?);
         }
         Ok(count)
     }
@@ -238,31 +226,34 @@ impl Store {
 
 /// The directories of the uploads that nobody has written to for long.
 pub(super) fn expired(layout: &Layout) -> Result<Vec<PathBuf>> {
-    let now = SystemTime::now();
-    let mut old = Vec::new();
+    let mut found = Vec::new();
     for (_, repository) in repositories(layout)? {
-        for directory in list(&repository.join(UPLOADS))? {
-            let age = now.duration_since(modified(&directory.join("data")));
-            if age.is_ok_and(|age| age >= UPLOAD_AGE) {
-                old.push(directory);
-            }
-        }
+        let uploads = list(&repository.join(UPLOADS))?.into_iter();
+        found.extend(uploads.filter(|directory| is_expired(directory)));
     }
-    Ok(old)
+    Ok(found)
 }
 
-/// Remove an upload unless somebody writes to it.
-pub(super) fn remove_expired(directory: &Path) -> Result<bool> {
+/// Whether nobody has written to an upload for long.
+pub(super) fn is_expired(directory: &Path) -> bool {
+    let age = SystemTime::now().duration_since(modified(&directory.join("data")));
+    age.is_ok_and(|age| age >= UPLOAD_AGE)
+}
+
+/// Remove an upload that nobody writes to, if it is `unwanted` then.
+pub(super) fn remove_if(directory: &Path, unwanted: fn(&Path) -> bool) -> Result<bool> {
     let path = directory.join("lock");
-    match Lock::try_exclusive(&path) {
-        Ok(None) => Ok(false),
-        Ok(Some(_lock)) => {
-            tree::remove(directory).map_err(StoreError::file("remove", directory))?;
-            Ok(true)
-        }
-        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
-        Err(error) => Err(StoreError::file("lock", &path)(error)),
+    let _lock = match Lock::try_exclusive(&path) {
+        Ok(Some(lock)) => lock,
+        Ok(None) => return Ok(false),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(false),
+        Err(error) => return Err(StoreError::file("lock", &path)(error)),
+    };
+    if !unwanted(directory) {
+        return Ok(false);
     }
+    tree::remove(directory).map_err(StoreError::file("remove", directory))?;
+    Ok(true)
 }
 
 #[cfg(test)]

@@ -1,8 +1,17 @@
 //! `registry serve`: a registry on this machine.
 
-use std::{net::SocketAddr, process::ExitCode, sync::Arc, time::SystemTime};
+use std::{
+    net::SocketAddr,
+    process::ExitCode,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+        mpsc::{self, Receiver, SyncSender},
+    },
+    time::{Duration, Instant, SystemTime},
+};
 
-use hoist_api::registry::{Access, Event, Exchange, Handle, Options, Server, TlsFiles};
+use hoist_api::registry::{Access, Event, Exchange, Handle, Options, Report, Server, TlsFiles};
 use hoist_core::{Kind, signal::Signal, time::Timestamp};
 use hoist_store::Store;
 use hoist_sys::signal::{self, Mask, SignalFd};
@@ -40,10 +49,11 @@ pub(crate) fn serve(_: &Call<'_>, flags: &ServeFlags, _: &[String]) -> Result<Ex
             Access::Full
         },
     };
-    // Before the server's threads begin: they inherit it.
+    // Before the server's threads begin: they inherit both.
+    hoist_sys::memory::keep_little();
     let signals = Signals::blocked()?;
-    let quiet = flags.quiet;
-    let report = Arc::new(move |event| told(event, quiet));
+    let log = Log::begin();
+    let report = log.report(flags.quiet);
     let server = Server::bind(Store::open(&root)?, &options, report)?;
     let scheme = if options.tls.is_some() {
         "https"
@@ -58,6 +68,7 @@ pub(crate) fn serve(_: &Call<'_>, flags: &ServeFlags, _: &[String]) -> Result<Ex
     }
     signals.stop(server.handle());
     server.run();
+    log.end();
     Ok(ExitCode::SUCCESS)
 }
 
@@ -95,12 +106,85 @@ fn warning(address: &SocketAddr, options: &Options) -> Option<String> {
     }
 }
 
-/// Says what happened, until nobody reads it any more: that is no reason to serve nobody.
-fn told(event: Event, quiet: bool) {
-    match event {
-        Event::Exchange(exchange) if !quiet => drop(ui::line(&access_line(&exchange))),
-        Event::Exchange(_) => {}
-        Event::Trouble(text) => ui::note(&format!("hoist: {text}")),
+/// What is written while the server runs: by a thread of its own, so that a reader who stops
+/// reading keeps no client waiting. Lines that there is no room for are counted.
+struct Log {
+    lines: SyncSender<Line>,
+    lost: Arc<AtomicU64>,
+    ended: Receiver<()>,
+}
+
+enum Line {
+    /// A request.
+    Out(String),
+    /// Trouble.
+    Note(String),
+    /// No more.
+    End,
+}
+
+impl Log {
+    /// Lines that wait to be written.
+    const ROOM: usize = 1024;
+    /// How long the last of them may take.
+    const PATIENCE: Duration = Duration::from_secs(1);
+
+    fn begin() -> Self {
+        let (lines, written) = mpsc::sync_channel(Self::ROOM);
+        let (end, ended) = mpsc::channel();
+        let lost = Arc::new(AtomicU64::new(0));
+        let missing = Arc::clone(&lost);
+        std::thread::spawn(move || {
+            write(&written, &missing);
+            // Nobody waits for it where the command has ended already.
+            let _ = end.send(());
+        });
+        Self { lines, lost, ended }
+    }
+
+    /// What the server tells goes here.
+    fn report(&self, quiet: bool) -> Report {
+        let (lines, lost) = (self.lines.clone(), Arc::clone(&self.lost));
+        Arc::new(move |event| {
+            let line = match event {
+                Event::Exchange(_) if quiet => return,
+                Event::Exchange(exchange) => Line::Out(access_line(&exchange)),
+                Event::Trouble(text) => Line::Note(format!("hoist: {text}")),
+            };
+            if lines.try_send(line).is_err() {
+                lost.fetch_add(1, Ordering::Relaxed);
+            }
+        })
+    }
+
+    /// Write what is left, as long as somebody reads it.
+    fn end(self) {
+        let begun = Instant::now();
+        while begun.elapsed() < Self::PATIENCE {
+            if self.lines.try_send(Line::End).is_ok() {
+                // A timeout means that nobody reads.
+                let _ = self.ended.recv_timeout(Self::PATIENCE);
+                return;
+            }
+            std::thread::sleep(Duration::from_millis(5));
+        }
+    }
+}
+
+fn write(lines: &Receiver<Line>, lost: &AtomicU64) {
+    for line in lines {
+        match lost.swap(0, Ordering::Relaxed) {
+            0 => {}
+            count => ui::note(&format!(
+                "hoist: {count} lines are missing: nobody read them"
+            )),
+        }
+        match line {
+            // That nobody reads the log any more is no reason to serve nobody.
+            Line::Out(text) => drop(ui::line(&text)),
+            Line::Note(text) => ui::note(&text),
+            Line::End => return,
+        }
     }
 }
 
