@@ -45,6 +45,8 @@ fn the_overview_lists_every_command() {
     Commands:
       check       Check a Dockerfile and its context without building
       create      Create a new container
+      diff        Inspect changes to files or directories on a container's filesystem
+      export      Export a container's filesystem as a tar archive
       history     Show the history of an image
       import      Import the contents from a tarball to create a filesystem image
       inspect     Return low-level information on containers and images
@@ -77,7 +79,9 @@ fn a_noun_lists_its_verbs() {
 
     Commands:
       create    Create a new container
+      diff      Inspect changes to files or directories on a container's filesystem
       exec      Execute a command in a running container
+      export    Export a container's filesystem as a tar archive
       inspect   Display detailed information on one or more containers
       kill      Kill one or more running containers
       logs      Fetch the logs of a container
