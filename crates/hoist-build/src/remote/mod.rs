@@ -12,6 +12,7 @@
 
 pub(crate) mod context;
 pub(crate) mod git;
+pub(crate) mod pin;
 pub(crate) mod web;
 
 use std::{

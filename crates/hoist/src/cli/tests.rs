@@ -177,7 +177,7 @@ fn the_page_of_run_has_groups_and_examples() {
 #[test]
 fn the_page_of_build_has_examples() {
     insta::assert_snapshot!(page::<BuildFlags>("hoist image build", "build"), @r#"
-    Usage:  hoist image build [OPTIONS] PATH | -
+    Usage:  hoist image build [OPTIONS] PATH | URL | -
 
     Build an image from a Dockerfile
 
