@@ -199,8 +199,9 @@ fn the_page_of_build_has_examples() {
           --check                        Shorthand for "--call=check"
           --call string                  Set method for evaluating build ("build", "check",
                                          "check,format=json")
-          --build-context context        Additional build contexts (format: "name=path" or
-                                         "name=docker-image://image")
+          --build-context context        Additional build contexts (format: "name=path", "name=URL",
+                                         "name=docker-image://image",
+                                         "name=oci-layout://directory[:tag]")
           --no-cache-filter stages       Do not use the cache for the specified stages
           --annotation list              Add annotation to the image's manifest when it is exported
           --explain                      Say of every step whether it was found in the cache, and why
@@ -231,6 +232,9 @@ fn the_page_of_build_has_examples() {
 
       Build one stage of another Dockerfile, with a build argument:
         hoist build -f docker/Dockerfile.dev --target test --build-arg PYTHON=3.12 .
+
+      Build a directory of a branch, straight from its repository:
+        hoist build https://github.com/me/app.git#main:service
 
       Say what could be better, without building:
         hoist build --check .
