@@ -31,7 +31,7 @@ use crate::{
     explain::Trail,
     export::export,
     plan::{Action, Inputs, Plan, plan},
-    remote::{Pinned, Remote, Supplier, unreachable},
+    remote::{Supplier, pin::pin_all},
     reproducible::{
         Times,
         epoch::{Epoch, Question, choose, tell},
@@ -93,7 +93,7 @@ pub fn build(
     let gathered = gather_all(&plan, &contexts, &listing, cancelled);
     contexts.save();
     let prepared = gathered?;
-    let pinned = pin_all(&plan, supplier, &listing)?;
+    let pinned = pin_all(&plan, supplier, &listing, events)?;
     checks.context(&contexts.main, &plan, &prepared, events);
     events(BuildEvent::PartFinished {
         index: None,
@@ -520,44 +520,6 @@ fn gather_all(
         }
     }
     Ok(prepared)
-}
-
-/// Find out what everything is that the plan reads from elsewhere.
-fn pin_all(
-    plan: &Plan,
-    supplier: Option<Supplier<'_>>,
-    listing: &Listing,
-) -> Result<BTreeMap<usize, Vec<Pinned>>, BuildError> {
-    // What is named twice is the same thing in one build.
-    let known = RefCell::new(Vec::<(&Remote, Pinned)>::new());
-    let pin = |remote| {
-        let supplier = supplier.ok_or_else(|| unreachable(&Remote::shown(remote)))?;
-        let found = known
-            .borrow()
-            .iter()
-            .find(|(known, _)| *known == remote)
-            .map(|(_, pin)| pin.clone());
-        if let Some(pin) = found {
-            return Ok(pin);
-        }
-        let pin = supplier.pin(remote)?;
-        known.borrow_mut().push((remote, pin.clone()));
-        Ok::<_, BuildError>(pin)
-    };
-    let mut pinned = BTreeMap::new();
-    for step in plan.stages.iter().flat_map(|stage| stage.steps()) {
-        let Action::Copy(copy) = &step.action else {
-            continue;
-        };
-        let pins = copy.remotes.iter().map(|argument| pin(&argument.remote));
-        let pins = pins
-            .collect::<Result<Vec<_>, BuildError>>()
-            .map_err(|error| error.at(|| listing.excerpt(step.span)))?;
-        if !pins.is_empty() {
-            pinned.insert(step.index, pins);
-        }
-    }
-    Ok(pinned)
 }
 
 /// How much of the context the build reads.

@@ -110,7 +110,7 @@ pub enum BuildEvent {
         /// The step; `None` for what all of them need.
         #[serde(skip_serializing_if = "Option::is_none")]
         index: Option<usize>,
-        /// `context`, `mount`, `run`, `copy`, `scan`, `commit`.
+        /// `context`, `pin`, `mount`, `run`, `fetch`, `copy`, `scan`, `commit`.
         part: &'static str,
         /// How long it took.
         #[serde(rename = "seconds", serialize_with = "as_seconds")]

@@ -26,6 +26,7 @@ mod credential_file;
 mod credential_helper;
 mod credentials;
 mod download;
+mod download_address;
 mod error;
 mod event;
 mod failure;

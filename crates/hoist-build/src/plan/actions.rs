@@ -17,7 +17,7 @@ use crate::{
     remote::{
         Remote, RemoteArgument,
         git::{GitAddress, GitSource, NotGit},
-        web::{WebFile, is_address},
+        web_file::{WebFile, is_address},
     },
 };
 

@@ -9,7 +9,8 @@ use std::{
 use super::{
     RemoteAccess, Supplier, failed,
     git::{GitAddress, GitSource, NotGit},
-    web::{self, WebFile, is_address},
+    web,
+    web_file::{WebFile, is_address},
 };
 use crate::{
     context::archive::{UnpackedContext, is_archive, unpack_context},

@@ -12,7 +12,9 @@
 
 pub(crate) mod context;
 pub(crate) mod git;
+pub(crate) mod pin;
 pub(crate) mod web;
+pub(crate) mod web_file;
 
 use std::{
     ffi::OsString,
@@ -30,7 +32,7 @@ use crate::{
     tree::{Entry, Root},
 };
 use git::GitSource;
-use web::WebFile;
+use web_file::WebFile;
 
 /// The longest file, and the longest pack of a repository, that is fetched, in bytes.
 const LONGEST: u64 = 64 << 30;

@@ -549,6 +549,65 @@ fn leaf_commit(world: &World, url: &str) -> String {
 }
 
 #[test]
+fn ssh_has_the_agent_of_the_build_and_no_configuration() {
+    let world = World::new();
+    let server = server();
+    let repository = filled(&server, "r.git");
+    // A program in the place of ssh: it notes how it is called, and runs what it is told here.
+    let programs = world.directory.path().join("programs");
+    let log = world.directory.path().join("log");
+    fs::create_dir(&programs).unwrap();
+    let script = format!(
+        "#!/bin/sh\nprintf '%s\\n' \"$SSH_AUTH_SOCK\" \"$@\" >> {}\nfor last; do :; done\n\
+         GIT_CONFIG_COUNT=1 GIT_CONFIG_KEY_0=safe.directory GIT_CONFIG_VALUE_0='*' exec sh -c \"$last\"\n",
+        log.display()
+    );
+    fs::write(programs.join("ssh"), script).unwrap();
+    let mode = std::os::unix::fs::PermissionsExt::from_mode(0o755);
+    fs::set_permissions(programs.join("ssh"), mode).unwrap();
+    let path = repository.path().display();
+    for url in [
+        format!("ssh://git@example.com:2222{path}#side"),
+        format!("git@example.com:{path}#side"),
+    ] {
+        world.file("Dockerfile", add("", &url));
+        let mut request = world.remote_request();
+        request.agents = vec![hoist_build::SshAgent {
+            id: "default".to_owned(),
+            socket: "/run/the-agent".into(),
+        }];
+        let git = &mut request.remote.as_mut().unwrap().git;
+        git.path = format!("{}:/usr/local/bin:/usr/bin:/bin", programs.display()).into();
+        git.known_hosts = vec!["/home/me/.ssh/known_hosts".into()];
+        let built = world.build(&request).built();
+        assert!(world.files(&built.id, "r/readme").contains("side"));
+    }
+    let called = fs::read_to_string(log).unwrap();
+    let own = world
+        .engine
+        .settings()
+        .root
+        .join("cache/git-v1/known_hosts");
+    let hosts = format!(
+        "UserKnownHostsFile=\"{}\" \"/home/me/.ssh/known_hosts\"",
+        own.display()
+    );
+    for line in [
+        "/run/the-agent",
+        "/dev/null",
+        "BatchMode=yes",
+        "2222",
+        "git@example.com",
+        &hosts,
+    ] {
+        assert!(
+            called.lines().any(|found| found == line),
+            "{line}: {called}"
+        );
+    }
+}
+
+#[test]
 fn what_is_missing_or_damaged_here_is_told_or_mended() {
     let world = World::new();
     let server = server();

@@ -183,7 +183,7 @@ fn the_page_of_run_has_groups_and_examples() {
 #[test]
 fn the_page_of_build_has_examples() {
     insta::assert_snapshot!(page::<BuildFlags>("hoist image build", "build"), @r#"
-    Usage:  hoist image build [OPTIONS] PATH | -
+    Usage:  hoist image build [OPTIONS] PATH | URL | -
 
     Build an image from a Dockerfile
 
@@ -205,8 +205,9 @@ fn the_page_of_build_has_examples() {
           --check                        Shorthand for "--call=check"
           --call string                  Set method for evaluating build ("build", "check", "outline",
                                          "targets"; with ",format=json" for tools)
-          --build-context context        Additional build contexts (format: "name=path" or
-                                         "name=docker-image://image")
+          --build-context context        Additional build contexts (format: "name=path", "name=URL",
+                                         "name=docker-image://image",
+                                         "name=oci-layout://directory[:tag]")
           --no-cache-filter stages       Do not use the cache for the specified stages
           --annotation list              Add annotation to the image (format:
                                          "[manifest|manifest-descriptor|index:]key=value")
@@ -250,6 +251,9 @@ fn the_page_of_build_has_examples() {
 
       Build one stage of another Dockerfile, with a build argument:
         hoist build -f docker/Dockerfile.dev --target test --build-arg PYTHON=3.12 .
+
+      Build a directory of a branch, straight from its repository:
+        hoist build https://github.com/me/app.git#main:service
 
       Say what could be better, without building:
         hoist build --check .

@@ -249,7 +249,7 @@ pub(super) static PS: Command = Command {
 };
 
 pub(super) static BUILD: Command = Command {
-    usage: "[OPTIONS] PATH | -",
+    usage: "[OPTIONS] PATH | URL | -",
     about: "Build an image from a Dockerfile",
     examples: build::EXAMPLES,
     words: Words::Exactly(1),

@@ -200,9 +200,18 @@ pub(super) struct EmptyContext(PathBuf);
 
 impl EmptyContext {
     fn make() -> Result<Self, CliError> {
-        let path = std::env::temp_dir().join(format!("hoist-empty-context-{}", std::process::id()));
-        std::fs::create_dir(&path).map_err(|error| CliError::file("make", &path, &error))?;
-        Ok(Self(path))
+        let directory = std::env::temp_dir();
+        let mut number = 0_u32;
+        loop {
+            let name = format!("hoist-empty-context-{}-{number}", std::process::id());
+            let path = directory.join(name);
+            match std::fs::create_dir(&path) {
+                Ok(()) => return Ok(Self(path)),
+                // Left by a build that was killed.
+                Err(error) if error.kind() == io::ErrorKind::AlreadyExists => number += 1,
+                Err(error) => return Err(CliError::file("make", &path, &error)),
+            }
+        }
     }
 }
 
