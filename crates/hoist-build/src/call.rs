@@ -7,9 +7,7 @@ use hoist_dockerfile::{
 };
 
 use crate::{
-    build::{read_dockerfile, stage_arguments},
-    error::BuildError,
-    request::BuildRequest,
+    error::BuildError, planning::stage_arguments, read::read_dockerfile, request::BuildRequest,
 };
 
 /// What [`targets`] and [`outline`](fn@outline) say, and what it was read from.

@@ -39,6 +39,8 @@ mod mistakes;
 mod output;
 mod parts;
 mod plan;
+mod planning;
+mod read;
 mod remote;
 mod reproducible;
 mod request;

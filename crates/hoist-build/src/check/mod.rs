@@ -40,12 +40,13 @@ pub use missing::why_module_is_missing;
 pub use pages::PAGES;
 
 use crate::{
-    build::{read_dockerfile, stage_arguments},
     context::{Context, IgnoreFile},
     error::BuildError,
     excerpt::Listing,
     execute::StageResult,
     plan::{Base, Plan},
+    planning::stage_arguments,
+    read::read_dockerfile,
     request::BuildRequest,
     sources::Source,
 };
