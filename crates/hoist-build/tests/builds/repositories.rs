@@ -574,7 +574,7 @@ fn ssh_has_the_agent_of_the_build_and_no_configuration() {
         let mut request = world.remote_request();
         request.agents = vec![hoist_build::SshAgent {
             id: "default".to_owned(),
-            socket: "/run/the-agent".into(),
+            source: hoist_build::AgentSource::Socket("/run/the-agent".into()),
         }];
         let git = &mut request.remote.as_mut().unwrap().git;
         git.path = format!("{}:/usr/local/bin:/usr/bin:/bin", programs.display()).into();

@@ -32,42 +32,48 @@ impl Surroundings {
     /// so that one failure is not followed by others.
     pub(crate) fn leftovers(&self, directory: &Path) -> Vec<String> {
         let begun = Instant::now();
+        // A test beside this one has a cgroup without a process for a moment; this one's stays so.
+        let mut cgroups = empty_cgroups();
+        cgroups.retain(|cgroup| !self.cgroups.contains(cgroup));
         loop {
-            let found = self.found(directory);
+            let mut found = found(directory);
+            let empty = empty_cgroups();
+            cgroups.retain(|cgroup| empty.contains(cgroup));
+            found.extend(cgroups.iter().cloned().map(Leftover::Cgroup));
             if found.is_empty() || begun.elapsed() > PATIENCE {
-                let lines = found.iter().map(Leftover::to_string).collect();
-                if !found.is_empty() {
-                    found.into_iter().for_each(Leftover::take_away);
-                    self.follow_up(directory);
+                let lines: Vec<_> = found.iter().map(Leftover::to_string).collect();
+                let names: Vec<_> = found.into_iter().flat_map(Leftover::take_away).collect();
+                if !lines.is_empty() {
+                    follow_up(directory, &names);
                 }
                 return lines;
             }
             std::thread::sleep(Duration::from_millis(20));
         }
     }
+}
 
-    /// Takes away what shows only when other things are gone: the cgroup of a killed process.
-    fn follow_up(&self, directory: &Path) {
-        for _ in 0..50 {
-            std::thread::sleep(Duration::from_millis(20));
-            self.found(directory)
-                .into_iter()
-                .for_each(Leftover::take_away);
+/// Takes away what shows only when other things are gone, and the cgroups of killed processes.
+fn follow_up(directory: &Path, cgroups: &[String]) {
+    for _ in 0..50 {
+        std::thread::sleep(Duration::from_millis(20));
+        for leftover in found(directory) {
+            leftover.take_away();
+        }
+        let empty = empty_cgroups().into_iter();
+        for cgroup in empty.filter(|path| cgroups.iter().any(|name| path.ends_with(name))) {
+            // It goes with its last process, at the latest when this is tried again.
+            let _ = fs::remove_dir(cgroup);
         }
     }
+}
 
-    fn found(&self, directory: &Path) -> Vec<Leftover> {
-        let mut found = processes(directory);
-        found.extend(mounts(directory));
-        found.extend(network(directory));
-        found.extend(
-            empty_cgroups()
-                .into_iter()
-                .filter(|cgroup| !self.cgroups.contains(cgroup))
-                .map(Leftover::Cgroup),
-        );
-        found
-    }
+/// What names the test's directory.
+fn found(directory: &Path) -> Vec<Leftover> {
+    let mut found = processes(directory);
+    found.extend(mounts(directory));
+    found.extend(network(directory));
+    found
 }
 
 enum Leftover {
@@ -91,11 +97,16 @@ impl std::fmt::Display for Leftover {
 }
 
 impl Leftover {
-    /// Removes it as well as can be; what cannot be removed was reported.
-    fn take_away(self) {
+    /// Removes it as well as can be; what cannot be removed was reported. The names of the cgroups that
+    /// a killed process was in.
+    fn take_away(self) -> Vec<String> {
         match self {
             Self::Process { pid, .. } => {
+                let cgroups = fs::read_to_string(format!("/proc/{pid}/cgroup")).unwrap_or_default();
                 let _ = Pid::from_raw(pid).map(|pid| kill_process(pid, Signal::KILL));
+                let hoists = cgroups.lines().filter_map(|line| line.split_once("/hoist"));
+                let names = hoists.filter_map(|(_, path)| path.rsplit('/').next());
+                return names.map(str::to_owned).collect();
             }
             Self::Mount(path) => {
                 let _ = Command::new("umount").arg("--lazy").arg(path).status();
@@ -112,6 +123,7 @@ impl Leftover {
                     .status();
             }
         }
+        Vec::new()
     }
 }
 

@@ -164,6 +164,77 @@ fn stamp(started: Instant) -> String {
     format!("{:.3}", started.elapsed().as_secs_f64())
 }
 
+/// What is told of steps, and of work beside them.
+impl Plain {
+    fn step_event(&mut self, event: &BuildEvent) -> String {
+        match event {
+            BuildEvent::StepStarted {
+                index,
+                stage,
+                number,
+                of,
+                text,
+                ..
+            } => {
+                let title = title(self.stages.shown(stage), *number, *of, text);
+                let number = self.begin(title);
+                self.numbers.insert(*index, number);
+                self.about(number, &[])
+            }
+            BuildEvent::StepReason { index, text } => {
+                self.about_step(*index, &[format!("not cached: {text}")])
+            }
+            BuildEvent::RuleApplied {
+                index,
+                rule,
+                effect,
+                files,
+            } => {
+                let line = format!("{rule}: {} {effect}", counted(*files, "file"));
+                self.about_step(*index, &[line])
+            }
+            BuildEvent::StepCached { index } => self.close_step(*index, &["CACHED".to_owned()]),
+            BuildEvent::StepOutput { index, bytes, .. } => self.output(*index, bytes),
+            BuildEvent::StepFinished {
+                index,
+                duration,
+                layer_bytes,
+            } => {
+                let mut lines = self.rest(*index);
+                lines
+                    .extend(layer_bytes.map(|bytes| format!("layer {}", units::human_size(bytes))));
+                lines.push(done(*duration));
+                self.close_step(*index, &lines)
+            }
+            BuildEvent::StepFailed { index, text, .. } => {
+                let mut lines = self.rest(*index);
+                lines.push(format!("ERROR: {text}"));
+                self.close_step(*index, &lines)
+            }
+            _ => self.task_event(event),
+        }
+    }
+
+    fn task_event(&mut self, event: &BuildEvent) -> String {
+        match event {
+            BuildEvent::TaskStarted { task, text } => {
+                let number = self.begin(text.clone());
+                self.tasks.insert(*task, number);
+                self.about(number, &[])
+            }
+            BuildEvent::TaskProgress { task, text } => match self.tasks.get(task) {
+                Some(number) => self.about(*number, std::slice::from_ref(text)),
+                None => String::new(),
+            },
+            BuildEvent::TaskFinished { task, duration } => self.close_task(*task, done(*duration)),
+            BuildEvent::TaskFailed { task, text, .. } => {
+                self.close_task(*task, format!("ERROR: {text}"))
+            }
+            _ => String::new(),
+        }
+    }
+}
+
 impl Render for Plain {
     fn event(&mut self, event: &BuildEvent) -> String {
         match event {
@@ -199,65 +270,9 @@ impl Render for Plain {
                 let title = title(self.stages.shown(stage), 1, *steps, &text);
                 self.instant(title, &["CACHED".to_owned()])
             }
-            BuildEvent::StepStarted {
-                index,
-                stage,
-                number,
-                of,
-                text,
-                ..
-            } => {
-                let title = title(self.stages.shown(stage), *number, *of, text);
-                let number = self.begin(title);
-                self.numbers.insert(*index, number);
-                self.about(number, &[])
-            }
-            BuildEvent::StepReason { index, text } => {
-                self.about_step(*index, &[format!("not cached: {text}")])
-            }
             BuildEvent::EpochChosen { seconds, source } => {
                 let lines = [format!("{seconds}, {source}"), done(Duration::ZERO)];
                 self.instant("[internal] choose the epoch".to_owned(), &lines)
-            }
-            BuildEvent::RuleApplied {
-                index,
-                rule,
-                effect,
-                files,
-            } => {
-                let line = format!("{rule}: {} {effect}", counted(*files, "file"));
-                self.about_step(*index, &[line])
-            }
-            BuildEvent::StepCached { index } => self.close_step(*index, &["CACHED".to_owned()]),
-            BuildEvent::StepOutput { index, bytes, .. } => self.output(*index, bytes),
-            BuildEvent::StepFinished {
-                index,
-                duration,
-                layer_bytes,
-            } => {
-                let mut lines = self.rest(*index);
-                lines
-                    .extend(layer_bytes.map(|bytes| format!("layer {}", units::human_size(bytes))));
-                lines.push(done(*duration));
-                self.close_step(*index, &lines)
-            }
-            BuildEvent::StepFailed { index, text, .. } => {
-                let mut lines = self.rest(*index);
-                lines.push(format!("ERROR: {text}"));
-                self.close_step(*index, &lines)
-            }
-            BuildEvent::TaskStarted { task, text } => {
-                let number = self.begin(text.clone());
-                self.tasks.insert(*task, number);
-                self.about(number, &[])
-            }
-            BuildEvent::TaskProgress { task, text } => match self.tasks.get(task) {
-                Some(number) => self.about(*number, std::slice::from_ref(text)),
-                None => String::new(),
-            },
-            BuildEvent::TaskFinished { task, duration } => self.close_task(*task, done(*duration)),
-            BuildEvent::TaskFailed { task, text, .. } => {
-                self.close_task(*task, format!("ERROR: {text}"))
             }
             BuildEvent::Warning(warning) => {
                 self.warnings.push(warning.clone());
@@ -269,7 +284,7 @@ impl Render for Plain {
                 self.about(number, &[format!("exporting {layers} layers")])
             }
             BuildEvent::Finished { image, names, .. } => self.finished(image, names),
-            BuildEvent::PartFinished { .. } => String::new(),
+            _ => self.step_event(event),
         }
     }
 
