@@ -1,18 +1,25 @@
 //! `hoist build --reproducible` and `--verify`, `SOURCE_DATE_EPOCH`, `rewrite-timestamp`.
 
 use std::path::{Path, PathBuf};
+use std::process::Command;
 
 use crate::support::{Run, Sandbox};
 
-/// The digests of two builds of an example without cache, in one data root.
+/// The digests of two builds of an example without cache, in one data root. The context is a copy: a
+/// commit to this repository while the test runs is a change of time.
 fn builds_of(example: &str) -> [String; 2] {
     let sandbox = Sandbox::with(&["python:3.11-slim"]);
-    let context = Path::new(env!("CARGO_MANIFEST_DIR"))
+    let original = Path::new(env!("CARGO_MANIFEST_DIR"))
         .join("../../examples")
         .join(example);
-    let context = context.to_str().expect("a path");
+    let context = directory(&sandbox, "context");
+    let copied = Command::new("cp")
+        .arg("-r")
+        .args([original.as_path(), Path::new(&context)])
+        .status();
+    assert!(copied.expect("cp").success(), "a copy of the example");
     [(); 2].map(|()| {
-        let build = sandbox.hoist(&["build", "--reproducible", "--no-cache", "-q", context]);
+        let build = sandbox.hoist(&["build", "--reproducible", "--no-cache", "-q", &context]);
         build.ok().text().to_owned()
     })
 }

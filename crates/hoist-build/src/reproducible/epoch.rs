@@ -184,6 +184,8 @@ impl Question<'_> {
                 }
             }
         }
+        // Commits and files may claim anything.
+        epoch.seconds = epoch.seconds.clamp(0, Timestamp::MAX.seconds());
         Ok(epoch)
     }
 
