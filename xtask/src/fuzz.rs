@@ -23,7 +23,10 @@ struct Plan {
 /// Runs the targets, one after the other.
 pub(crate) fn main(arguments: &[String]) -> Result<()> {
     let plan = Plan::parse(arguments)?;
-    let seconds = plan.minutes * 60 / plan.targets.len() as u64;
+    // libFuzzer takes none for as long as you like.
+    let seconds = (plan.minutes * 60 / plan.targets.len() as u64).max(1);
+    let failures = workspace::target().join("fuzz/failures");
+    std::fs::create_dir_all(&failures)?;
     let fuzz = workspace::root().join("fuzz");
     let has_libfuzzer = has_libfuzzer();
     if !has_libfuzzer {
@@ -32,10 +35,16 @@ pub(crate) fn main(arguments: &[String]) -> Result<()> {
     for target in plan.targets {
         println!("==> {target}, {seconds} s, seed {}", plan.seed);
         if has_libfuzzer {
-            let mut command = program::command("cargo", ["+nightly", "fuzz", "run", target]);
-            command.args(["--features", "libfuzzer", "--"]);
-            command.arg(format!("-max_total_time={seconds}"));
+            // What it finds on the way goes below target/: the corpus of the project stays small.
+            let found = workspace::target().join("fuzz/corpus").join(target);
+            std::fs::create_dir_all(&found)?;
+            let mut command = program::command("cargo", ["+nightly", "fuzz", "run"]);
+            command.args(["--features", "libfuzzer", "--target-dir"]);
+            command.arg(workspace::target().join("fuzz")).arg(target);
+            command.arg(found).arg(fuzz.join("corpus").join(target));
+            command.arg("--").arg(format!("-max_total_time={seconds}"));
             command.arg(format!("-seed={}", plan.seed % u64::from(u32::MAX)));
+            command.arg(format!("-artifact_prefix={}/", failures.display()));
             program::run(command.current_dir(workspace::root()))?;
             continue;
         }
@@ -47,7 +56,7 @@ pub(crate) fn main(arguments: &[String]) -> Result<()> {
         command.arg("--").arg(target);
         command.arg(seconds.to_string()).arg(plan.seed.to_string());
         command.arg(fuzz.join("corpus").join(target));
-        command.arg(workspace::target().join("fuzz/failures"));
+        command.arg(&failures);
         program::run(&mut command)?;
     }
     Ok(())
