@@ -10,6 +10,8 @@ mod bases;
 mod bench;
 mod debian;
 mod demo;
+mod differential;
+mod fuzz;
 #[cfg(test)]
 mod house;
 mod licences;
@@ -30,6 +32,10 @@ usage: cargo xtask CHORE
                      make base images from Debian packages, and import them into the store
   bench [run|build|images] [--quick]
                      measure hoist against the bare system calls and against its peers
+  differential [EXAMPLE...]
+                     build the article's examples with hoist and with Docker, and compare the results
+  fuzz [--minutes N] [--seed N] [TARGET...]
+                     any bytes through the readers of files that come from strangers
   vm [SCRIPT]        run hoist in an emulated machine with cgroup v2 alone
   licences           check licences, sources and versions of the dependencies
   sizes              report how large the source files are
@@ -46,6 +52,8 @@ fn main() -> ExitCode {
         "bases" => bases::main(rest),
         "bench" => bench::main(rest),
         "demo" => demo::main(),
+        "differential" => differential::main(rest),
+        "fuzz" => fuzz::main(rest),
         "licences" => licences::main(),
         "sizes" => sizes::main(),
         "test" => test::main(rest),

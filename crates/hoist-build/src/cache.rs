@@ -5,7 +5,7 @@
 //!                <key>.files    digests of the files of a copied directory, for explanations
 //!                trails/<name>  the keys that the last build of a Dockerfile had (explain.rs)
 //! cache/context-v1/<name>       digests of context files (context/memory.rs)
-//! cache/mounts-v1/<name>/       cache mounts (execute/mounts.rs)
+//! cache/mounts-v1/<name>/       cache mounts (execute/cache_mount.rs)
 //! cache/http-v1/                files of web servers (remote/web.rs)
 //! cache/git-v1/                 repositories (remote/git/repository.rs)
 //! cache/collected               when it was tidied (collect.rs)

@@ -56,7 +56,7 @@ fn secrets_come_from_files_and_the_environment_and_stay_out_of_sight() {
             context,
         ])
         .fails(1)
-        .says("is no socket");
+        .says("it is no private key");
 }
 
 #[test]

@@ -283,6 +283,8 @@ out, and lists what is probably not meant. Nothing of that makes a build fail th
 * `hoist check [-f FILE] [PATH]` does the same, and its exit code is 1 when any check found something.
   `--format json` and `--format sarif` are for tools, `--fix` repairs what is safe to repair and shows
   what it changed, `--explain RULE` prints a section of this page.
+* `--fix` also pins base images: `FROM python:3.12-slim` gets the digest that the image had when it was pulled, or
+  that the registry knows now. What cannot be pinned (no registry answers, the name has variables) is said.
 * `# check=skip=RuleName,OtherRule` at the top of the file switches rules off; in a comment right above an
   instruction it does so for that one. `skip=all` switches off all of them. `# check=error=true` makes
   findings of Docker's checks fail the build. `--build-arg BUILDKIT_DOCKERFILE_CHECK=skip=…;error=true`

@@ -124,7 +124,7 @@ fn check_legacy(checker: &mut Checker<'_>, instruction: &Instruction, pair: &Key
     let span = pair.key.span.to(pair.value.span);
     let one_line = !checker.dockerfile.source.slice(span).contains('\n');
     let fix = quoted(&pair.value)
-        .filter(|_| one_line)
+        .filter(|_| one_line && is_plain(&pair.key))
         .map(|value| Fix::replace(span, &format!("{}={value}", pair.key)));
     checker.report(
         &instruction.comments,
@@ -134,10 +134,18 @@ fn check_legacy(checker: &mut Checker<'_>, instruction: &Instruction, pair: &Key
 
 /// `value` as one word, in double quotes if it needs them; `None` if it has quotes of its own.
 fn quoted(value: &str) -> Option<String> {
+    if !is_plain(value) {
+        return None;
+    }
     if !value.contains(char::is_whitespace) {
         return Some(value.to_owned());
     }
-    (!value.contains(['"', '\'', '\\', '`'])).then(|| format!("\"{value}\""))
+    Some(format!("\"{value}\""))
+}
+
+/// Whether `text` means the same in the form with `=`: it has no quotes, and nothing escapes.
+fn is_plain(text: &str) -> bool {
+    !text.contains(['"', '\'', '\\', '`'])
 }
 
 fn check_maintainer(
