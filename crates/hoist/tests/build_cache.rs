@@ -44,9 +44,15 @@ fn id(sandbox: &Sandbox) -> String {
     sandbox.inspect("app", "{{.Id}}")
 }
 
+/// How many steps were cached; that a base image is here is no step.
 fn cached(said: &str) -> usize {
+    let is_base = |number: &str| {
+        let mut lines = said.lines().filter(|line| line.starts_with(number));
+        lines.any(|line| line.contains("] FROM "))
+    };
     said.lines()
-        .filter(|line| line.ends_with(" CACHED"))
+        .filter_map(|line| line.strip_suffix("CACHED"))
+        .filter(|number| !is_base(number))
         .count()
 }
 
@@ -71,7 +77,7 @@ fn a_directory_makes_a_fresh_machine_a_warm_one() {
             "#2 importing cache manifest from {}\n#2 8 steps, 1 cache mounts\n",
             cache.display()
         ),
-        "#3 CACHED\n",
+        "] RUN cat /proc/sys/kernel/random/uuid > /id\n",
         " fetching 3 layers of the build cache\n",
     ] {
         assert!(said.contains(line), "{line:?} is not in {said}");
@@ -173,7 +179,8 @@ fn a_registry_is_asked_for_what_is_needed() {
     build(&one, &["--cache-to", &to]);
     // What is there is not sent again.
     let said = build(&one, &["--cache-to", &to]);
-    assert!(!said.contains(" done\n"), "{said}");
+    let is_sent = |line: &str| line.contains(" writing layer ") && line.ends_with(" done");
+    assert!(!said.lines().any(is_sent), "{said}");
     assert_eq!(said.matches(" is there already\n").count(), 8, "{said}");
 
     let said = build(&two, &["--cache-from", &name, "--cache-to", &to]);

@@ -35,7 +35,8 @@ impl Seen {
 
     /// The first byte that is asked for.
     pub(crate) fn range_start(&self) -> Option<usize> {
-        Some(self.range()?.0)
+        let range = self.header("range")?.strip_prefix("bytes=")?;
+        range.split_once('-')?.0.parse().ok()
     }
 
     /// The first and the last byte that are asked for.
