@@ -18,6 +18,7 @@ mod archive;
 mod blob;
 mod compress;
 mod drafts;
+mod erofs;
 mod error;
 mod format;
 mod garbage;

@@ -10,6 +10,7 @@ pub mod bpf;
 pub mod capability;
 pub mod clone;
 pub mod datagram;
+pub mod erofs;
 pub mod lock;
 pub mod loopback;
 pub mod memory;
