@@ -2,6 +2,7 @@
 
 use std::{
     collections::BTreeMap,
+    os::fd::OwnedFd,
     os::unix::ffi::OsStrExt,
     path::{Path, PathBuf},
 };
@@ -11,7 +12,6 @@ use rustix::fs::FileType;
 
 use crate::{
     error::BuildError,
-    execute::open_directory,
     request::Built,
     tree::{Kind, Ownership, Root, filter::Filter, walk},
 };
@@ -74,8 +74,9 @@ pub fn size_report(engine: &Engine, built: &Built) -> Result<SizeReport, BuildEr
             instruction: instruction.clone(),
             bytes: layer.size,
         });
-        let path = engine.store().layer(&layer.diff_id)?.path;
-        layers.push((instruction.as_str(), list(&path)?));
+        let root = engine.store().open_layer(&layer.diff_id)?;
+        let name = PathBuf::from(layer.diff_id.to_string());
+        layers.push((instruction.as_str(), list(root, name)?));
     }
     report
         .growth
@@ -84,8 +85,8 @@ pub fn size_report(engine: &Engine, built: &Built) -> Result<SizeReport, BuildEr
     Ok(report)
 }
 
-fn list(path: &Path) -> Result<Vec<(PathBuf, Found)>, BuildError> {
-    let root = Root::new(open_directory(path)?, path.to_owned(), Ownership::Kept);
+fn list(root: OwnedFd, name: PathBuf) -> Result<Vec<(PathBuf, Found)>, BuildError> {
+    let root = Root::new(root, name, Ownership::Kept);
     let entries = walk(&root, Path::new(""), &Filter::ignoring(None))?;
     let found = entries.into_iter().filter_map(|entry| match entry.kind {
         Kind::File => Some((entry.path, Found::File(entry.identity.size))),

@@ -17,7 +17,7 @@ use rustix::{
     io::Errno,
 };
 
-use crate::{error::EngineError, root::Engine};
+use crate::{error::EngineError, root::Engine, spec::topmost_first};
 
 impl Engine {
     /// The layers (lowest first) as one read-only tree: a descriptor of its root.
@@ -25,13 +25,12 @@ impl Engine {
     /// # Errors
     /// When a layer is missing or the kernel refuses the overlay.
     pub fn merged_view(&self, layers: &[Digest]) -> Result<OwnedFd, EngineError> {
-        let lower = self.lower_directories(layers)?;
-        match lower.as_slice() {
+        match topmost_first(layers).as_slice() {
             [] => self.empty_view(),
             // Overlay wants two layers; a single one is its own view.
-            [only] => open_directory(only),
+            [only] => Ok(self.store().open_layer(only)?),
             _ => Ok(hoist_runtime::overlay_view(
-                &lower,
+                &self.lower_layers(layers)?,
                 None,
                 self.settings().rootless,
             )?),
@@ -48,7 +47,7 @@ impl Engine {
         upper: &Path,
         work: &Path,
     ) -> Result<OwnedFd, EngineError> {
-        let lower = self.lower_directories(layers)?;
+        let lower = self.lower_layers(layers)?;
         if lower.is_empty() {
             return open_directory(upper);
         }
@@ -75,7 +74,7 @@ impl Engine {
         if layers.is_empty() {
             return Ok(Rootfs::Directory(upper));
         }
-        let lower = self.lower_directories(layers)?;
+        let lower = self.lower_layers(layers)?;
         Ok(Rootfs::Overlay {
             lower,
             upper,

@@ -1,6 +1,10 @@
 //! Mounting an overlay: detached, by parameters of a file system context, or, before Linux 6.5 and
 //! for long paths, by one string.
 //!
+//! Some layers are mounts that are attached nowhere, and named to the kernel by their descriptors.
+//! Before Linux 6.15 overlayfs takes no such mounts, and they are attached for a moment, where nobody
+//! sees it.
+//!
 //! Whatever the kernel was built with, the upper directory stays a plain layer, in which renamed
 //! directories and changed owners are whole, and which can lie over other layers another time
 //! (`Documentation/filesystems/overlayfs.rst`, "Renaming directories", "Metadata only copy up").
@@ -15,18 +19,21 @@ use rustix::{
     fs::CWD,
     io::Errno,
     mount::{
-        FsMountFlags, FsOpenFlags, MountAttrFlags, MountFlags, OpenTreeFlags, fsconfig_create,
-        fsconfig_set_flag, fsconfig_set_string, fsmount, fsopen, mount, open_tree,
+        FsMountFlags, FsOpenFlags, MountAttrFlags, MountFlags, MoveMountFlags, OpenTreeFlags,
+        UnmountFlags, fsconfig_create, fsconfig_set_flag, fsconfig_set_string, fsmount, fsopen,
+        mount, move_mount, open_tree, unmount,
     },
 };
 
-use crate::{RuntimeError, error::call};
+use hoist_sys::setns;
+
+use crate::{RuntimeError, error::call, rootfs::LowerLayer};
 
 /// What to join.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Overlay<'a> {
     /// The read-only layers, the topmost first.
-    pub(crate) lower: &'a [PathBuf],
+    pub(crate) lower: &'a [LowerLayer],
     /// The writable layer and overlayfs's own directory; without, the overlay is read-only.
     pub(crate) upper: Option<(&'a Path, &'a Path)>,
     /// Never sync.
@@ -41,6 +48,20 @@ const PAGE: usize = 4096;
 impl Overlay<'_> {
     /// Mounts it in a private mount namespace; the mount is attached nowhere.
     pub(crate) fn mount_privately(&self) -> Result<OwnedFd, Errno> {
+        match self.mount_detached() {
+            Err(Errno::INVAL) => self.with_lower_attached(|| self.mount_one_way_or_other())?,
+            result => result,
+        }
+    }
+
+    /// Mounts it in a copy of the mount namespace, where layers can be attached.
+    fn mount_aside(&self) -> Result<OwnedFd, Errno> {
+        let mounted =
+            setns::within_own_mounts(|| self.with_lower_attached(|| self.mount_detached()));
+        mounted.map_err(|error| Errno::from_io_error(&error).unwrap_or(Errno::INVAL))??
+    }
+
+    fn mount_one_way_or_other(&self) -> Result<OwnedFd, Errno> {
         match (self.mount_detached(), self.upper) {
             // Before Linux 6.5 there is no `lowerdir+`; and a path may be too long for it.
             (Err(Errno::INVAL), Some((upper, _))) => self.mount_over(upper),
@@ -48,12 +69,33 @@ impl Overlay<'_> {
         }
     }
 
+    /// Does `work` while the layers that are mounts lie over the root, where no path leads to them:
+    /// the root of the process is what is below. The mount namespace must be private. Afterwards the
+    /// layers are good for nothing but reading.
+    fn with_lower_attached<T>(&self, work: impl FnOnce() -> T) -> Result<T, Errno> {
+        let mut attached = Vec::new();
+        let mut moved = Ok(());
+        for layer in self.lower {
+            let Some(root) = layer.mount() else { continue };
+            moved = move_mount(root, "", CWD, "/", MoveMountFlags::MOVE_MOUNT_F_EMPTY_PATH);
+            if moved.is_err() {
+                break;
+            }
+            attached.push(layer);
+        }
+        let result = moved.map(|()| work());
+        for layer in attached {
+            unmount(&*layer.path(), UnmountFlags::DETACH)?;
+        }
+        result
+    }
+
     /// Mounts it without touching any mount table.
     fn mount_detached(&self) -> Result<OwnedFd, Errno> {
         let with_each = self.mount_with(|overlay| {
             self.lower
                 .iter()
-                .try_for_each(|layer| fsconfig_set_string(overlay, "lowerdir+", layer))
+                .try_for_each(|layer| fsconfig_set_string(overlay, "lowerdir+", &*layer.path()))
         });
         match with_each {
             Err(Errno::INVAL) => self.mount_with(|overlay| {
@@ -143,7 +185,7 @@ impl Overlay<'_> {
             if index > 0 {
                 joined.push(b':');
             }
-            escape(joined, layer, special);
+            escape(joined, &layer.path(), special);
         }
     }
 
@@ -153,13 +195,11 @@ impl Overlay<'_> {
     pub(crate) fn culprit(&self) -> Option<PathBuf> {
         let (upper, work) = self.upper.unzip();
         let mark = work.map(|work| work.join("work/incompat/volatile"));
-        self.lower
-            .iter()
-            .map(PathBuf::as_path)
-            .chain(upper)
-            .chain(work)
+        let lower = self.lower.iter().map(|layer| layer.path().into_owned());
+        let own = upper.into_iter().chain(work).map(Path::to_owned);
+        lower
+            .chain(own)
             .find(|path| !path.is_dir())
-            .map(Path::to_owned)
             .or(mark.filter(|mark| mark.exists()))
     }
 }
@@ -184,7 +224,7 @@ fn escape(joined: &mut Vec<u8>, path: &Path, special: &[u8]) {
 ///
 /// [`RuntimeError::Call`] when the kernel refuses the overlay.
 pub fn overlay_view(
-    lower: &[PathBuf],
+    lower: &[LowerLayer],
     upper: Option<(&Path, &Path)>,
     userxattr: bool,
 ) -> Result<OwnedFd, RuntimeError> {
@@ -194,9 +234,13 @@ pub fn overlay_view(
         volatile: true,
         userxattr,
     };
-    overlay
-        .mount_detached()
-        .map_err(call("mounting an overlay"))
+    let mounted = match overlay.mount_detached() {
+        Err(Errno::INVAL) if lower.iter().any(|layer| layer.mount().is_some()) => {
+            overlay.mount_aside()
+        }
+        result => result,
+    };
+    mounted.map_err(call("mounting an overlay"))
 }
 
 #[cfg(test)]
@@ -215,6 +259,7 @@ mod tests {
             path
         };
         let lower = ["top:,\\", "bottom"].map(directory);
+        let layers = lower.each_ref().map(LowerLayer::from);
         fs::write(lower[0].join("a"), "top").unwrap();
         fs::write(lower[1].join("a"), "bottom").unwrap();
         fs::write(lower[1].join("b"), "bottom").unwrap();
@@ -225,7 +270,7 @@ mod tests {
             std::io::read_to_string(fs::File::from(file)).unwrap()
         };
 
-        let view = overlay_view(&lower, None, false).unwrap();
+        let view = overlay_view(&layers, None, false).unwrap();
         assert_eq!(
             (through(&view, "a"), through(&view, "b")),
             ("top".into(), "bottom".into())
@@ -233,7 +278,7 @@ mod tests {
         let made = rustix::fs::mkdirat(&view, "made", rustix::fs::Mode::RWXU);
         assert_eq!(made, Err(Errno::ROFS));
 
-        let view = overlay_view(&lower, Some((&upper, &work)), true).unwrap();
+        let view = overlay_view(&layers, Some((&upper, &work)), true).unwrap();
         rustix::fs::mkdirat(&view, "made", rustix::fs::Mode::RWXU).unwrap();
         assert!(upper.join("made").is_dir());
 
@@ -245,9 +290,45 @@ mod tests {
         );
     }
 
+    /// A file system in memory that is attached nowhere, with one file.
+    fn detached(name: &str) -> LowerLayer {
+        let context = fsopen("tmpfs", FsOpenFlags::FSOPEN_CLOEXEC).unwrap();
+        fsconfig_create(&context).unwrap();
+        let flags = FsMountFlags::FSMOUNT_CLOEXEC;
+        let root = fsmount(&context, flags, MountAttrFlags::empty()).unwrap();
+        rustix::fs::mkdirat(&root, name, rustix::fs::Mode::RWXU).unwrap();
+        LowerLayer::Mount(root.into())
+    }
+
+    /// Kernels before 6.15 are shown layers that are attached; newer ones do not mind.
+    #[test]
+    fn mounts_that_are_attached_nowhere_are_layers() {
+        let temporary = tempfile::tempdir().unwrap();
+        fs::create_dir(temporary.path().join("c")).unwrap();
+        let layers = [detached("a"), detached("b"), temporary.path().into()];
+        let overlay = Overlay {
+            lower: &layers,
+            upper: None,
+            volatile: true,
+            userxattr: false,
+        };
+        let table = || fs::read_to_string("/proc/thread-self/mountinfo").unwrap();
+        let before = table();
+        let mut views: Vec<_> = overlay.mount_detached().into_iter().collect();
+        views.push(overlay.mount_aside().unwrap());
+        assert_eq!(table(), before);
+        drop(layers);
+        for view in views {
+            for name in ["a", "b", "c"] {
+                let flags = rustix::fs::OFlags::RDONLY;
+                rustix::fs::openat(&view, name, flags, rustix::fs::Mode::empty()).unwrap();
+            }
+        }
+    }
+
     #[test]
     fn joined_paths_are_escaped() {
-        let lower = [PathBuf::from("/a:b"), PathBuf::from("/c,d")];
+        let lower = ["/a:b", "/c,d"].map(LowerLayer::from);
         let overlay = Overlay {
             lower: &lower,
             upper: None,

@@ -11,8 +11,9 @@
 //!     _tags/<tag>                   one reference: which image it means
 //!     _digests/<hex>
 //!   layers/<hex of the diff id>/    one layer
-//!     layer.json                    its size, and whether it has reached the disk
-//!     tree/                         the directory in overlay form
+//!     layer.json                    its size and form, and whether it has reached the disk
+//!     tree/                         unpacked: the directory in overlay form
+//!     layer.tar layer.erofs         indexed: the archive as it came, and the index over it
 //!     blobs/<hex>.json              one form of it: its blob, as it came or was compressed
 //!   downloads/<hex>[.lock]          a blob on its way; what a killed pull has left of it
 //!   drafts/<pid>-<number>/          what one process is making; gone with it
@@ -128,6 +129,10 @@ impl Layout {
 
 /// The directory in overlay form within a layer or draft.
 pub(crate) const TREE: &str = "tree";
+/// The archive of an indexed layer.
+pub(crate) const TAR: &str = "layer.tar";
+/// The index over it.
+pub(crate) const INDEX: &str = "layer.erofs";
 /// The working directory of overlayfs within a draft.
 pub(crate) const WORK: &str = "work";
 /// The records of a layer's forms.

@@ -196,6 +196,7 @@ fn open(directory: &Path) -> Engine {
         run: directory.join("run"),
         program: PathBuf::from(env!("CARGO_BIN_EXE_hoist-build-test")),
         rootless: false,
+        layer_form: hoist_store::FormPolicy::Auto,
         default_root: false,
     };
     Engine::open(settings).expect("a data root")

@@ -2,10 +2,14 @@
 #![allow(dead_code, reason = "each test binary uses a part")]
 #![expect(clippy::unwrap_used, reason = "a failed call is a failed test")]
 
-use std::{io::Write, path::PathBuf};
+use std::{
+    io::Write,
+    os::fd::{AsRawFd, OwnedFd},
+    path::PathBuf,
+};
 
 use hoist_core::{Digest, Platform, Reference, image::Image};
-use hoist_store::{Layer, Store};
+use hoist_store::{FormPolicy, Layer, Store};
 
 /// A store in a directory of its own.
 pub(crate) struct Fixture {
@@ -30,6 +34,22 @@ impl Fixture {
         layer(&self.store, content)
     }
 
+    /// The store, with layers from elsewhere in one form.
+    pub(crate) fn with_form(&self, policy: FormPolicy) -> Store {
+        self.store.clone().with_form(policy)
+    }
+
+    /// The root of a layer.
+    pub(crate) fn open(&self, layer: &Layer) -> Opened {
+        open(&self.store, layer)
+    }
+
+    /// Where a layer lies.
+    pub(crate) fn directory(&self, layer: &Layer) -> PathBuf {
+        let layers = self.store.root().join("layers");
+        layers.join(layer.diff_id.hex())
+    }
+
     /// The names below a directory of the store, sorted.
     pub(crate) fn names(&self, directory: &str) -> Vec<String> {
         names(&self.store.root().join(directory))
@@ -48,6 +68,20 @@ impl Fixture {
         }
         drafts
     }
+}
+
+/// A layer that is open, whatever its form.
+pub(crate) struct Opened(OwnedFd);
+
+impl Opened {
+    /// A path in the layer, that works as long as this value lives.
+    pub(crate) fn join(&self, path: &str) -> PathBuf {
+        PathBuf::from(format!("/proc/self/fd/{}", self.0.as_raw_fd())).join(path)
+    }
+}
+
+pub(crate) fn open(store: &Store, layer: &Layer) -> Opened {
+    Opened(store.open_layer(&layer.diff_id).unwrap())
 }
 
 pub(crate) fn names(directory: &std::path::Path) -> Vec<String> {
