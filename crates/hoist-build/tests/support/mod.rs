@@ -2,7 +2,10 @@
 
 use std::{
     fs,
-    os::{fd::AsRawFd, unix::fs::MetadataExt},
+    os::{
+        fd::{AsRawFd, OwnedFd},
+        unix::fs::MetadataExt,
+    },
     path::{Path, PathBuf},
     sync::{Mutex, atomic::AtomicBool},
 };
@@ -106,6 +109,17 @@ impl World {
         self.build(&self.request())
     }
 
+    /// The layers of an image, opened, the lowest first.
+    pub(crate) fn layers(&self, image: &Digest) -> Vec<Opened> {
+        let store = self.engine.store();
+        let layers = store.image(image).expect("the image").layers;
+        let open = |layer: &hoist_store::Layer| store.open_layer(&layer.diff_id);
+        layers
+            .iter()
+            .map(|layer| Opened(open(layer).expect("a layer")))
+            .collect()
+    }
+
     /// The files below `path` of an image: mode, owner, path, and content or target.
     pub(crate) fn files(&self, image: &Digest, path: &str) -> String {
         let stored = self.engine.store().image(image).expect("the image");
@@ -115,6 +129,16 @@ impl World {
         let mut lines = Vec::new();
         list(&base, &base.join(path), &mut lines);
         lines.join("\n")
+    }
+}
+
+/// A layer that is open.
+pub(crate) struct Opened(OwnedFd);
+
+impl Opened {
+    /// A path in the layer, that works as long as this value lives.
+    pub(crate) fn join(&self, path: &str) -> PathBuf {
+        PathBuf::from(format!("/proc/self/fd/{}", self.0.as_raw_fd())).join(path)
     }
 }
 
