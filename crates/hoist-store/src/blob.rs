@@ -8,7 +8,7 @@ use std::{
     fs::File,
     io::{self, Read, Write},
     os::unix::fs::{FileExt, PermissionsExt},
-    path::PathBuf,
+    path::{Path, PathBuf},
 };
 
 use hoist_core::{Digest, Digester};
@@ -18,7 +18,7 @@ use serde::{Deserialize, Serialize};
 use crate::{
     drafts::list,
     error::{Result, StoreError},
-    layout::{BLOBS, Layout, digest_of_name},
+    layout::{BLOBS, Layout, TAR, digest_of_name},
     remove::remove_file,
     store::{Store, read_record, write_record},
 };
@@ -87,6 +87,29 @@ impl BlobDraft {
     /// Move the blob to its place. The store must be held, and what refers to it comes next; whoever
     /// waits for the blob waits until the draft is dropped.
     pub(crate) fn publish(&mut self, layout: &Layout, durable: bool) -> Result<(Digest, u64)> {
+        let digest = self.verified()?;
+        if durable {
+            self.file
+                .sync_data()
+                .map_err(StoreError::file("sync", &self.path))?;
+        }
+        self.move_to(&layout.blob(&digest))?;
+        Ok((digest, self.length))
+    }
+
+    /// Move the blob, which is the tar of a layer, into the layer's directory.
+    pub(crate) fn publish_as_tar(&mut self, place: &Path) -> Result<(Digest, u64)> {
+        let digest = self.verified()?;
+        self.move_to(place)?;
+        Ok((digest, self.length))
+    }
+
+    fn move_to(&self, place: &Path) -> Result<()> {
+        std::fs::rename(&self.path, place).map_err(StoreError::file("create", place))
+    }
+
+    /// The digest of the bytes, which is the one that was asked for.
+    fn verified(&mut self) -> Result<Digest> {
         let digest = std::mem::take(&mut self.digester).finish();
         if let Some(expected) = self.expected
             && expected != digest
@@ -98,13 +121,7 @@ impl BlobDraft {
                 found: digest,
             });
         }
-        let failed = |action| StoreError::file(action, &self.path);
-        if durable {
-            self.file.sync_data().map_err(failed("sync"))?;
-        }
-        let place = layout.blob(&digest);
-        std::fs::rename(&self.path, &place).map_err(StoreError::file("create", &place))?;
-        Ok((digest, self.length))
+        Ok(digest)
     }
 }
 
@@ -212,9 +229,8 @@ impl Store {
                 Err(error) if error.is_absent() => continue,
                 result => result?,
             };
-            if std::fs::metadata(self.layout().blob(&blob.digest))
-                .is_ok_and(|stat| stat.len() == blob.size)
-            {
+            let place = self.place_of_blob(&blob.digest);
+            if std::fs::metadata(place).is_ok_and(|stat| stat.len() == blob.size) {
                 blobs.push(blob);
             }
         }
@@ -227,8 +243,17 @@ impl Store {
     /// # Errors
     /// [`StoreError::File`].
     pub fn open_blob(&self, digest: &Digest) -> Result<File> {
-        let path = self.layout().blob(digest);
+        let path = self.place_of_blob(digest);
         File::open(&path).map_err(StoreError::file("open", &path))
+    }
+
+    /// Where a blob lies: one that came without compression may be the tar of an indexed layer.
+    fn place_of_blob(&self, digest: &Digest) -> PathBuf {
+        let tar = self.layout().layer(digest).join(TAR);
+        if rustix::fs::access(&tar, rustix::fs::Access::EXISTS).is_ok() {
+            return tar;
+        }
+        self.layout().blob(digest)
     }
 
     /// Make `draft` a form of a layer that is here. The store must be held.
@@ -250,7 +275,7 @@ impl Store {
 }
 
 /// Record a form in the directory of a layer or of its draft.
-pub(crate) fn write_form(directory: &std::path::Path, blob: &LayerBlob) -> Result<()> {
+pub(crate) fn write_form(directory: &Path, blob: &LayerBlob) -> Result<()> {
     make_directory(directory)?;
     let path = directory.join(format!("{}.json", blob.digest.hex()));
     write_record(&path, blob, Durability::Whole)
@@ -281,14 +306,14 @@ pub(crate) fn sweep_downloads(layout: &Layout) -> Result<u64> {
     Ok(bytes)
 }
 
-fn make_directory(path: &std::path::Path) -> Result<()> {
+fn make_directory(path: &Path) -> Result<()> {
     match std::fs::create_dir(path) {
         Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Ok(()),
         result => result.map_err(StoreError::file("make the directory", path)),
     }
 }
 
-fn open_draft(path: &std::path::Path) -> Result<File> {
+fn open_draft(path: &Path) -> Result<File> {
     let file = File::options()
         .read(true)
         .write(true)

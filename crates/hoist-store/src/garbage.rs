@@ -1,6 +1,6 @@
 //! Sweeping what nothing refers to.
 
-use std::{collections::BTreeSet, os::unix::fs::MetadataExt};
+use std::collections::BTreeSet;
 
 use hoist_core::Digest;
 use hoist_sys::{lock::Lock, tree};
@@ -132,11 +132,7 @@ fn sweep_blobs(layout: &Layout, wanted: &BTreeSet<Digest>) -> Result<u64> {
     let mut bytes = 0;
     for path in list(&layout.blobs())? {
         if digest_of_name(&path).is_some_and(|digest| !wanted.contains(&digest)) {
-            bytes += std::fs::symlink_metadata(&path).map_or(0, |stat| match stat.nlink() {
-                // The tar of a layer, too; counted with that, if it goes.
-                2.. => 0,
-                _ => stat.len(),
-            });
+            bytes += std::fs::symlink_metadata(&path).map_or(0, |stat| stat.len());
             remove_file(&path)?;
         }
     }

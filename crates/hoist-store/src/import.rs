@@ -4,7 +4,7 @@
 //! An archive that somebody else made cannot be made again from its files: the order of its
 //! entries, its padding and its headers are its own. So the blob that it came in is kept, as it
 //! came, for a push that sends the same, and is what [`Store::write_tar`] reads where there is no
-//! tar beside an index. A blob that is that tar is the same file by a second name. An archive of
+//! tar beside an index. A blob without compression is that tar, and lies there only. An archive of
 //! hoist's own making needs no blob when it was unpacked; one that comes without compression and is
 //! of that form is not kept.
 
@@ -12,7 +12,7 @@ use std::{
     fs::File,
     io::{self, BufReader, Read, Write},
     os::fd::AsFd,
-    path::{Path, PathBuf},
+    path::PathBuf,
 };
 
 use hoist_core::{Digest, Digester};
@@ -187,7 +187,12 @@ impl Store {
         let directory = layer.directory().to_owned();
         let form = match blob {
             Some((draft, media_type)) => {
-                let (digest, size) = draft.publish(self.layout(), false)?;
+                let (digest, size) = match record.form {
+                    LayerForm::Indexed if taken.is_plain => {
+                        draft.publish_as_tar(&directory.join(TAR))?
+                    }
+                    _ => draft.publish(self.layout(), false)?,
+                };
                 let form = LayerBlob {
                     digest,
                     size,
@@ -200,9 +205,6 @@ impl Store {
         };
         if record.form == LayerForm::Indexed {
             format::require(self.layout(), format::INDEXED_LAYERS)?;
-            if let (true, Some(form)) = (taken.is_plain, &form) {
-                share(&self.layout().blob(&form.digest), &directory.join(TAR))?;
-            }
         }
         write_record(&directory.join(LAYER_RECORD), record, Durability::Volatile)?;
         let layer = layer.settle(diff_id, hold)?;
@@ -272,13 +274,6 @@ fn finish(
     };
     tree::remove(layer.work()).map_err(StoreError::file("remove", layer.work()))?;
     Ok(form)
-}
-
-/// Give a file a second name; where the file system has no such names, a copy.
-fn share(file: &Path, name: &Path) -> Result<()> {
-    std::fs::hard_link(file, name)
-        .or_else(|_| std::fs::copy(file, name).map(drop))
-        .map_err(StoreError::file("create", name))
 }
 
 /// The tar of an indexed layer, while it is written.

@@ -19,7 +19,8 @@ use crate::{
     error::{Result, StoreError},
     form::LayerForm,
     layer::LayerRecord,
-    layout::{INDEX, TAR, TREE},
+    layout::{INDEX, TAR, TREE, USER_TREE},
+    overlay::OverlayXattrs,
     store::Store,
     unpack::unpack,
 };
@@ -60,9 +61,11 @@ impl Store {
     pub fn layer_root(&self, diff_id: &Digest) -> Result<LayerRoot> {
         let form = LayerRecord::read(self, diff_id)?.form;
         let directory = self.layout().layer(diff_id);
-        let tree = directory.join(TREE);
-        // An indexed layer that was unpacked once has a tree, too.
-        if form == LayerForm::Unpacked || rustix::fs::access(&tree, Access::EXISTS).is_ok() {
+        if form == LayerForm::Unpacked {
+            return Ok(LayerRoot::Directory(directory.join(TREE)));
+        }
+        let tree = directory.join(self.late_tree());
+        if rustix::fs::access(&tree, Access::EXISTS).is_ok() {
             return Ok(LayerRoot::Directory(tree));
         }
         match mount(&directory) {
@@ -96,6 +99,15 @@ impl Store {
         })
     }
 
+    /// The directory of an indexed layer that had to be unpacked. Its marks for overlayfs are those of
+    /// this user namespace, and nothing to another.
+    fn late_tree(&self) -> &'static str {
+        match self.overlay_xattrs() {
+            OverlayXattrs::Trusted => TREE,
+            OverlayXattrs::User => USER_TREE,
+        }
+    }
+
     /// Give an indexed layer a directory beside its tar, for those that cannot mount it.
     fn unpack_indexed(&self, diff_id: &Digest) -> Result<()> {
         let directory = self.layout().layer(diff_id);
@@ -106,7 +118,7 @@ impl Store {
         // No mark says that it may be half there after a power cut: it is whole before it is seen.
         self.sync_file_system()?;
         let hold = self.hold()?;
-        let tree = directory.join(TREE);
+        let tree = directory.join(self.late_tree());
         match rustix::fs::renameat_with(CWD, draft.path(), CWD, &tree, RenameFlags::NOREPLACE) {
             // Somebody else has done the same.
             Ok(()) | Err(Errno::EXIST | Errno::NOTEMPTY) => {}

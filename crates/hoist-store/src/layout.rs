@@ -13,7 +13,8 @@
 //!   layers/<hex of the diff id>/    one layer
 //!     layer.json                    its size and form, and whether it has reached the disk
 //!     tree/                         unpacked: the directory in overlay form
-//!     layer.tar layer.erofs         indexed: the archive as it came, and the index over it
+//!     layer.tar layer.erofs         indexed: the archive as it came, and the index over it; and a
+//!                                   tree/ (or tree-of-user/) where it could not be mounted once
 //!     blobs/<hex>.json              one form of it: its blob, as it came or was compressed
 //!   downloads/<hex>[.lock]          a blob on its way; what a killed pull has left of it
 //!   drafts/<pid>-<number>/          what one process is making; gone with it
@@ -129,6 +130,8 @@ impl Layout {
 
 /// The directory in overlay form within a layer or draft.
 pub(crate) const TREE: &str = "tree";
+/// The same of an indexed layer that an ordinary user had to unpack.
+pub(crate) const USER_TREE: &str = "tree-of-user";
 /// The archive of an indexed layer.
 pub(crate) const TAR: &str = "layer.tar";
 /// The index over it.

@@ -9,7 +9,7 @@ use std::{
 };
 
 use hoist_core::{Digest, Platform, Reference, image::Image};
-use hoist_store::{FormPolicy, Layer, Store};
+use hoist_store::{FormPolicy, Layer, LayerForm, Store};
 
 /// A store in a directory of its own.
 pub(crate) struct Fixture {
@@ -24,9 +24,25 @@ impl Fixture {
         Self { home, store }
     }
 
+    /// With layers from elsewhere in one form.
+    pub(crate) fn of(policy: FormPolicy) -> Self {
+        let mut fixture = Self::new();
+        fixture.store = fixture.store.with_form(policy);
+        fixture
+    }
+
     /// The store as another process would see it.
     pub(crate) fn reopened(&self) -> Store {
-        Store::open(self.store.root()).unwrap()
+        let policy = self.policy();
+        Store::open(self.store.root()).unwrap().with_form(policy)
+    }
+
+    /// The form that layers from elsewhere have here.
+    fn policy(&self) -> FormPolicy {
+        match self.store.form_choice().form {
+            LayerForm::Unpacked => FormPolicy::Unpacked,
+            LayerForm::Indexed => FormPolicy::Indexed,
+        }
     }
 
     /// A layer with one file.
@@ -68,6 +84,19 @@ impl Fixture {
         }
         drafts
     }
+}
+
+/// Makes each of these functions a test of each form of layers.
+#[macro_export]
+macro_rules! in_both_forms {
+    ($($test:ident),+ $(,)?) => {
+        mod unpacked {
+            $(#[test] fn $test() { super::$test(hoist_store::FormPolicy::Unpacked) })+
+        }
+        mod indexed {
+            $(#[test] fn $test() { super::$test(hoist_store::FormPolicy::Indexed) })+
+        }
+    };
 }
 
 /// A layer that is open, whatever its form.
