@@ -133,7 +133,8 @@ impl Store {
 /// Whether an index can be mounted from the file system of the store, with all that layers need;
 /// the reason in either case.
 fn probe(store: &Store) -> std::result::Result<String, String> {
-    if store.overlay_xattrs() == OverlayXattrs::User {
+    let root = rustix::process::geteuid().is_root();
+    if !root || store.overlay_xattrs() == OverlayXattrs::User {
         return Err("an ordinary user cannot mount it".to_owned());
     }
     let kernel = kernel();

@@ -111,9 +111,8 @@ impl Store {
     /// Give an indexed layer a directory beside its tar, for those that cannot mount it.
     fn unpack_indexed(&self, diff_id: &Digest) -> Result<()> {
         let directory = self.layout().layer(diff_id);
-        let tar = directory.join(TAR);
+        let (file, tar) = self.open_tar(diff_id)?;
         let draft = self.begin_layer()?;
-        let file = File::open(&tar).map_err(StoreError::file("open", &tar))?;
         self.unpack_tar(file, draft.path(), Some((diff_id, &tar)))?;
         // No mark says that it may be half there after a power cut: it is whole before it is seen.
         self.sync_file_system()?;
@@ -159,8 +158,13 @@ impl Store {
     /// Open the tar of an indexed layer.
     pub(crate) fn open_tar(&self, diff_id: &Digest) -> Result<(File, PathBuf)> {
         let path = self.layout().layer(diff_id).join(TAR);
-        let file = File::open(&path).map_err(StoreError::file("open", &path))?;
-        Ok((file, path))
+        match File::open(&path) {
+            Ok(file) => Ok((file, path)),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                Err(StoreError::damaged(&path, &"it is gone"))
+            }
+            Err(error) => Err(StoreError::file("open", &path)(error)),
+        }
     }
 }
 

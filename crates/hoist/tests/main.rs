@@ -18,6 +18,7 @@ mod health;
 mod images;
 mod isolation;
 mod kill9;
+mod layer_forms;
 mod lifecycle;
 mod limits;
 mod logs;
