@@ -25,7 +25,7 @@ use rustix::{
     },
 };
 
-use hoist_sys::setns;
+use hoist_sys::{kernel, setns};
 
 use crate::{RuntimeError, error::call, rootfs::LowerLayer};
 
@@ -42,16 +42,25 @@ pub(crate) struct Overlay<'a> {
     pub(crate) userxattr: bool,
 }
 
+/// The first kernel whose overlays take mounts that are attached nowhere.
+const TAKES_DETACHED: (u32, u32) = (6, 15);
+
 /// What `mount(2)` takes in options, and `fsconfig(2)` in one value.
 const PAGE: usize = 4096;
 
 impl Overlay<'_> {
     /// Mounts it in a private mount namespace; the mount is attached nowhere.
     pub(crate) fn mount_privately(&self) -> Result<OwnedFd, Errno> {
-        match self.mount_detached() {
-            Err(Errno::INVAL) => self.with_lower_attached(|| self.mount_one_way_or_other())?,
-            result => result,
+        if self.must_attach_lower() {
+            return self.with_lower_attached(|| self.mount_one_way_or_other())?;
         }
+        self.mount_one_way_or_other()
+    }
+
+    /// Whether the kernel does not take the layers as they are. An attempt would tell, too, but marks
+    /// the work directory of a volatile overlay as used.
+    fn must_attach_lower(&self) -> bool {
+        kernel::version() < TAKES_DETACHED && self.lower.iter().any(|layer| layer.mount().is_some())
     }
 
     /// Mounts it in a copy of the mount namespace, where layers can be attached.
@@ -84,7 +93,8 @@ impl Overlay<'_> {
             attached.push(layer);
         }
         let result = moved.map(|()| work());
-        for layer in attached {
+        // Each lies over the one before.
+        for layer in attached.into_iter().rev() {
             unmount(&*layer.path(), UnmountFlags::DETACH)?;
         }
         result
@@ -234,11 +244,10 @@ pub fn overlay_view(
         volatile: true,
         userxattr,
     };
-    let mounted = match overlay.mount_detached() {
-        Err(Errno::INVAL) if lower.iter().any(|layer| layer.mount().is_some()) => {
-            overlay.mount_aside()
-        }
-        result => result,
+    let mounted = if overlay.must_attach_lower() {
+        overlay.mount_aside()
+    } else {
+        overlay.mount_detached()
     };
     mounted.map_err(call("mounting an overlay"))
 }

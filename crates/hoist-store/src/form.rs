@@ -11,6 +11,7 @@ use std::{
     path::Path,
 };
 
+use hoist_sys::kernel;
 use rustix::{
     fs::{CWD, Mode, OFlags},
     io::Errno,
@@ -137,7 +138,7 @@ fn probe(store: &Store) -> std::result::Result<String, String> {
     if !root || store.overlay_xattrs() == OverlayXattrs::User {
         return Err("an ordinary user cannot mount it".to_owned());
     }
-    let kernel = kernel();
+    let kernel = kernel::version();
     let (major, minor) = kernel;
     let root = store.root();
     match try_mount(root) {
@@ -156,15 +157,6 @@ fn probe(store: &Store) -> std::result::Result<String, String> {
             _ => format!("the kernel refuses to mount it: {error}"),
         }),
     }
-}
-
-fn kernel() -> (u32, u32) {
-    let name = rustix::system::uname();
-    let release = name.release().to_string_lossy();
-    let mut numbers = release
-        .split(|letter: char| !letter.is_ascii_digit())
-        .map(|digits| digits.parse().unwrap_or(0));
-    (numbers.next().unwrap_or(0), numbers.next().unwrap_or(0))
 }
 
 const PROBE: &[u8] = b"probe";

@@ -11,6 +11,7 @@ pub mod capability;
 pub mod clone;
 pub mod datagram;
 pub mod erofs;
+pub mod kernel;
 pub mod lock;
 pub mod loopback;
 pub mod memory;
