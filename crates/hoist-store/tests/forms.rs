@@ -13,6 +13,7 @@ use std::{
 
 use hoist_core::{Describe, Digest, Kind};
 use hoist_store::{FormPolicy, Layer, LayerForm, LayerRoot, Store, StoreError};
+use rustix::{io::Errno, mount::UnmountFlags};
 use support::{Fixture, Tar, Tmpfs, archive_of, gzip, image};
 
 const GZIP: &str = "application/vnd.oci.image.layer.v1.tar+gzip";
@@ -203,25 +204,51 @@ fn another_file_system_gets_directories() {
     assert!(error.hints()[0].contains("HOIST_LAYER_FORM"));
 }
 
-/// A file system of its own that can be unmounted at the end: nothing holds it.
+/// An ext4 of its own in a file, unmounted at the end.
+struct Disk {
+    _home: tempfile::TempDir,
+    point: PathBuf,
+}
+
+impl Disk {
+    fn new(megabytes: u64) -> Self {
+        let home = tempfile::tempdir().unwrap();
+        let (disk, point) = (home.path().join("disk"), home.path().join("point"));
+        let file = std::fs::File::create(&disk).unwrap();
+        file.set_len(megabytes << 20).unwrap();
+        std::fs::create_dir(&point).unwrap();
+        let run = |program: &str, arguments: &[&Path]| {
+            let output = Command::new(program).args(arguments).output().unwrap();
+            assert!(output.status.success(), "{program}: {output:?}");
+        };
+        run("mkfs.ext4", &[Path::new("-q"), &disk]);
+        run("mount", &[Path::new("-oloop"), &disk, &point]);
+        Self { _home: home, point }
+    }
+
+    fn store(&self) -> Store {
+        let store = Store::open(&self.point.join("root")).unwrap();
+        assert_eq!(store.form_choice().form, LayerForm::Indexed);
+        store
+    }
+
+    fn unmount(&self, flags: UnmountFlags) -> Result<(), Errno> {
+        rustix::mount::unmount(&self.point, flags)
+    }
+}
+
+impl Drop for Disk {
+    fn drop(&mut self) {
+        let _ = self.unmount(UnmountFlags::DETACH);
+    }
+}
+
+/// A file system that can be unmounted at the end: nothing holds it.
 #[test]
 fn nothing_stays_mounted() {
-    let home = tempfile::tempdir().unwrap();
-    let (disk, point) = (home.path().join("disk"), home.path().join("point"));
-    std::fs::File::create(&disk)
-        .unwrap()
-        .set_len(64 << 20)
-        .unwrap();
-    std::fs::create_dir(&point).unwrap();
-    let run = |program: &str, arguments: &[&Path]| {
-        let output = Command::new(program).args(arguments).output().unwrap();
-        assert!(output.status.success(), "{program}: {output:?}");
-    };
-    run("mkfs.ext4", &[Path::new("-q"), &disk]);
-    run("mount", &[Path::new("-oloop"), &disk, &point]);
+    let disk = Disk::new(64);
     {
-        let store = Store::open(&point.join("root")).unwrap();
-        assert_eq!(store.form_choice().form, LayerForm::Indexed);
+        let store = disk.store();
         let layer = bring(&store, &gzip(&archive())).unwrap();
         let opened = support::open(&store, &layer);
         let file = std::fs::File::open(opened.join("link")).unwrap();
@@ -231,12 +258,28 @@ fn nothing_stays_mounted() {
         store.tag(&support::reference("app"), &id).unwrap();
         store.sync().unwrap();
     }
-    let busy = || rustix::mount::unmount(&point, rustix::mount::UnmountFlags::empty());
     // What was open is let go of a moment later.
-    while busy() == Err(rustix::io::Errno::BUSY) {
+    while disk.unmount(UnmountFlags::empty()) == Err(Errno::BUSY) {
         std::thread::yield_now();
     }
-    assert!(support::names(&point).is_empty(), "it is unmounted");
+    assert!(support::names(&disk.point).is_empty(), "it is unmounted");
+}
+
+#[test]
+fn a_full_disk_is_told_with_the_file_and_leaves_nothing() {
+    let disk = Disk::new(24);
+    let store = disk.store();
+    let big = Tar::default().entry(b'0', "big", "", &vec![b'x'; 64 << 20]);
+    let error = bring(&store, &gzip(&big.finish())).unwrap_err();
+    assert!(error.to_string().starts_with("cannot write /"), "{error}");
+    assert!(error.to_string().ends_with("/layer.tar"), "{error}");
+    assert!(error.hints()[0].starts_with("Free some space"));
+    for directory in ["layers", "blobs/sha256"] {
+        let names = support::names(&disk.point.join("root").join(directory));
+        assert_eq!(names, [""; 0], "{directory}");
+    }
+    let layer = bring(&store, &gzip(&archive())).unwrap();
+    support::open(&store, &layer);
 }
 
 /// What is open stays readable when the layer goes.
