@@ -12,7 +12,7 @@ use std::{
 };
 
 use hoist_core::{Digest, Digester};
-use hoist_sys::{atomic::Durability, lock::Lock};
+use hoist_sys::{atomic::Durability, lock::Lock, writeback};
 use serde::{Deserialize, Serialize};
 
 use crate::{
@@ -129,7 +129,7 @@ impl Write for BlobDraft {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         let count = self.file.write_at(bytes, self.length)?;
         self.digester.update(&bytes[..count]);
-        self.length += count as u64;
+        self.length = writeback::begin(&self.file, self.length, count);
         Ok(count)
     }
 

@@ -20,6 +20,7 @@ use hoist_sys::{atomic::Durability, tree};
 
 use crate::{
     archive,
+    aside::Aside,
     blob::{BlobDraft, LayerBlob, forms_of, write_form},
     drafts::{LayerDraft, open},
     erofs::Index,
@@ -121,14 +122,12 @@ impl Store {
         let (decompressed, is_plain) = archive::decompressed_layer(&mut *input)?;
         // An archive that is not compressed is in the draft already.
         let tar = match form {
-            LayerForm::Indexed if !is_plain => Some(Tar::create(layer)?),
+            LayerForm::Indexed if !is_plain => Some(create_tar(layer)?),
             _ => None,
         };
         let digested = Digested {
             input: decompressed,
-            digester: Digester::new(),
-            length: 0,
-            tar,
+            aside: Aside::begin(tar),
         };
         let mut digested = BufReader::with_capacity(BUFFER, digested);
         let mut archive = archive::Reader::new(&mut digested);
@@ -150,14 +149,11 @@ impl Store {
         };
         let Digested {
             input: decompressed,
-            digester,
-            length,
-            tar,
+            aside,
         } = digested.into_inner();
         drop(decompressed);
-        if let Some(error) = tar.and_then(|tar| tar.failure) {
-            return Err(error);
-        }
+        // That the tar could not be written is told in place of what then stopped the reading.
+        let (diff_id, length) = aside.finish()?;
         let content = read?;
         // What lies behind the last compressed frame still belongs to the blob.
         io::copy(input, &mut io::sink()).map_err(|source| StoreError::Input {
@@ -165,7 +161,7 @@ impl Store {
             source,
         })?;
         Ok(Taken {
-            diff_id: digester.finish(),
+            diff_id,
             archive_size: length,
             content,
             is_plain,
@@ -276,32 +272,10 @@ fn finish(
     Ok(form)
 }
 
-/// The tar of an indexed layer, while it is written.
-struct Tar {
-    file: File,
-    path: PathBuf,
-    /// Why it could not be written: told in place of what then stops the reading.
-    failure: Option<StoreError>,
-}
-
-impl Tar {
-    fn create(layer: &LayerDraft) -> Result<Self> {
-        let path = layer.directory().join(TAR);
-        let file = File::create_new(&path).map_err(StoreError::file("create", &path))?;
-        Ok(Self {
-            file,
-            path,
-            failure: None,
-        })
-    }
-
-    fn write(&mut self, bytes: &[u8]) -> io::Result<()> {
-        self.file.write_all(bytes).map_err(|error| {
-            let stop = io::Error::from(error.kind());
-            self.failure = Some(StoreError::file("write", &self.path)(error));
-            stop
-        })
-    }
+fn create_tar(layer: &LayerDraft) -> Result<(File, PathBuf)> {
+    let path = layer.directory().join(TAR);
+    let file = File::create_new(&path).map_err(StoreError::file("create", &path))?;
+    Ok((file, path))
 }
 
 /// Whether bytes are wrong, so that going on from them makes no sense; a broken connection or a
@@ -346,22 +320,16 @@ impl<B: Read, R: Read> Read for Kept<B, R> {
     }
 }
 
-/// An input that knows the digest of what came out of it, and may keep that.
+/// An input whose bytes are digested, and perhaps written, aside.
 struct Digested<R> {
     input: R,
-    digester: Digester,
-    length: u64,
-    tar: Option<Tar>,
+    aside: Aside,
 }
 
 impl<R: Read> Read for Digested<R> {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         let count = self.input.read(buffer)?;
-        self.digester.update(&buffer[..count]);
-        self.length += count as u64;
-        if let Some(tar) = &mut self.tar {
-            tar.write(&buffer[..count])?;
-        }
+        self.aside.take(&buffer[..count])?;
         Ok(count)
     }
 }

@@ -16,6 +16,7 @@
 #![forbid(unsafe_code)]
 
 mod archive;
+mod aside;
 mod blob;
 mod compress;
 mod drafts;

@@ -24,3 +24,4 @@ pub mod setns;
 pub mod signal;
 pub mod tree;
 pub mod userns;
+pub mod writeback;
