@@ -269,16 +269,18 @@ impl Store {
             size,
             media_type: media_type.to_owned(),
         };
-        write_form(&self.layout().layer(diff_id).join(BLOBS), &blob)?;
+        let directory = self.layout().layer(diff_id).join(BLOBS);
+        write_form(&directory, &blob, Durability::Whole)?;
         Ok(blob)
     }
 }
 
-/// Record a form in the directory of a layer or of its draft.
-pub(crate) fn write_form(directory: &Path, blob: &LayerBlob) -> Result<()> {
+/// Record a form in the directory of a layer, or of its draft: that is volatile, as everything of a
+/// layer that no sync has confirmed.
+pub(crate) fn write_form(directory: &Path, blob: &LayerBlob, durability: Durability) -> Result<()> {
     make_directory(directory)?;
     let path = directory.join(format!("{}.json", blob.digest.hex()));
-    write_record(&path, blob, Durability::Whole)
+    write_record(&path, blob, durability)
 }
 
 /// The digests of the blobs that a layer has.

@@ -65,6 +65,12 @@ impl Store {
         expected: Option<&Digest>,
     ) -> Result<Layer> {
         let form = self.next_form()?;
+        if form == LayerForm::Indexed {
+            // Now, when there is little that a sync would wait for.
+            let hold = self.hold()?;
+            format::require(self.layout(), format::INDEXED_LAYERS)?;
+            drop(hold);
+        }
         let layer = self.begin_empty_layer()?;
         let mut input = Kept {
             before: draft.reader()?,
@@ -194,21 +200,19 @@ impl Store {
                     size,
                     media_type: media_type.to_owned(),
                 };
-                write_form(&directory.join(BLOBS), &form)?;
+                write_form(&directory.join(BLOBS), &form, Durability::Volatile)?;
                 Some(form)
             }
             None => None,
         };
-        if record.form == LayerForm::Indexed {
-            format::require(self.layout(), format::INDEXED_LAYERS)?;
-        }
         write_record(&directory.join(LAYER_RECORD), record, Durability::Volatile)?;
         let layer = layer.settle(diff_id, hold)?;
         if let Some(form) = form {
             // Where the layer was here already, the blob is one more form of it.
             let known = forms_of(self.layout(), diff_id)?;
             if !known.contains(&form.digest) {
-                write_form(&self.layout().layer(diff_id).join(BLOBS), &form)?;
+                let directory = self.layout().layer(diff_id).join(BLOBS);
+                write_form(&directory, &form, Durability::Whole)?;
             }
         }
         Ok(layer)
