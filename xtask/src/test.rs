@@ -7,7 +7,7 @@ use crate::program::{self, Result, command};
 use crate::{bases, debian, licences, vm, workspace};
 
 /// Programs that tests use, and the Debian packages that they come from.
-const NEEDS: [(&str, &str); 20] = [
+const NEEDS: [(&str, &str); 21] = [
     ("mmdebstrap", "mmdebstrap"),
     (
         "/usr/share/keyrings/debian-archive-keyring.gpg",
@@ -21,6 +21,7 @@ const NEEDS: [(&str, &str); 20] = [
     ("setpriv", "util-linux"),
     ("strace", "strace"),
     ("mkfs.ext4", "e2fsprogs"),
+    ("fsck.erofs", "erofs-utils"),
     ("qemu-system-x86_64", "qemu-system-x86"),
     ("cpio", "cpio"),
     ("docker-registry", "docker-registry"),
@@ -31,6 +32,16 @@ const NEEDS: [(&str, &str); 20] = [
     ("xz", "xz-utils"),
     ("bzip2", "bzip2"),
     ("ssh-keygen", "openssh-client"),
+];
+
+/// Forms of layers, and the tests of the command line that run a second time with them. By themselves
+/// the tests have unpacked base images, and indexed layers where they pull and load.
+const FORMS: [(&str, &[&str]); 2] = [
+    (
+        "indexed",
+        &["images::", "run::", "build::", "volumes::", "registry::"],
+    ),
+    ("unpacked", &["registry::"]),
 ];
 
 /// All checks and tests; with a filter only the tests whose name contains it.
@@ -52,6 +63,14 @@ pub(crate) fn main(arguments: &[String]) -> Result<()> {
     step("cargo test");
     let mut tests = workspace::cargo(["test", "--workspace", "--no-fail-fast"]);
     program::run(tests.args(arguments))?;
+    if arguments.is_empty() {
+        for (form, modules) in FORMS {
+            step(&format!("cargo test with {form} layers"));
+            let mut tests = workspace::cargo(["test", "--package", "hoist", "--test", "main"]);
+            tests.env("HOIST_LAYER_FORM", form);
+            program::run(tests.arg("--").args(modules))?;
+        }
+    }
     println!("\n==> all of it held, in {} s", begun.elapsed().as_secs());
     Ok(())
 }

@@ -26,7 +26,7 @@ for controller in cpu cpuset io memory pids; do
     echo "+$controller" > /sys/fs/cgroup/cgroup.subtree_control 2> /dev/null
 done
 depmod
-for module in overlay veth bridge nf_tables nft_chain_nat nft_nat nft_masq nft_ct nft_fib_ipv4; do
+for module in overlay veth bridge nf_tables nft_chain_nat nft_nat nft_masq nft_ct nft_fib_ipv4 loop erofs; do
     modprobe "$module" || echo "no module $module"
 done
 ip link set lo up

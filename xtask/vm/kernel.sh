@@ -19,11 +19,14 @@ trap 'rm -rf "$aside"' EXIT
 rm -rf "$destination"
 mkdir -p "$destination"
 cp "$aside"/unpacked/boot/vmlinuz-* "$destination/vmlinuz"
-modules=$(echo "$aside"/unpacked/lib/modules/*)
+# In /usr since Debian 13.
+modules=$(find "$aside/unpacked" -type d -path '*/lib/modules/*' -prune)
 version=$(basename "$modules")
-for part in modules.builtin modules.order kernel/crypto kernel/drivers/net/veth.ko kernel/fs/overlayfs \
+for part in modules.builtin modules.order kernel/crypto kernel/drivers/net/veth.ko kernel/drivers/net/veth.ko.xz \
+    kernel/drivers/block/loop.ko kernel/drivers/block/loop.ko.xz kernel/fs/erofs kernel/fs/netfs kernel/fs/overlayfs \
     kernel/lib kernel/net/802 kernel/net/bridge kernel/net/ipv4 kernel/net/ipv6 kernel/net/llc kernel/net/netfilter; do
     [ -e "$modules/$part" ] || continue
     mkdir -p "$destination/lib/modules/$version/$(dirname "$part")"
     cp -r "$modules/$part" "$destination/lib/modules/$version/$part"
 done
+find "$destination" -name '*.ko.xz' -exec xz --decompress {} +

@@ -281,9 +281,9 @@ fn hard_links_and_times_of_the_source_are_kept() {
     let built = world
         .dockerfile("FROM base\nCOPY dir /new\nWORKDIR /made\n")
         .built();
-    let layers = world.engine.store().image(&built.id).unwrap().layers;
-    let one = fs::metadata(layers[1].path.join("new/one")).unwrap();
-    let two = fs::metadata(layers[1].path.join("new/two")).unwrap();
+    let layers = world.layers(&built.id);
+    let one = fs::metadata(layers[1].join("new/one")).unwrap();
+    let two = fs::metadata(layers[1].join("new/two")).unwrap();
     assert_eq!((one.ino(), one.nlink()), (two.ino(), 2));
     assert_eq!(one.mtime(), 1_500_000_000);
     // Nothing in a copied layer depends on when it was made.
@@ -485,13 +485,9 @@ fn mounts_show_files_and_keep_caches() {
     0644 0:0 log "1\n2\n"
     "#);
     for mount_point in ["list", "dir", "tools", "cache"] {
-        let path = world.engine.store().image(&built.id).unwrap().layers;
-        assert!(
-            !path
-                .iter()
-                .any(|layer| layer.path.join(mount_point).exists()),
-            "{mount_point}"
-        );
+        let layers = world.layers(&built.id);
+        let has = |layer: &support::Opened| layer.join(mount_point).exists();
+        assert!(!layers.iter().any(has), "{mount_point}");
     }
     assert!(!world.context().join("dir/b").exists());
 }

@@ -58,6 +58,11 @@ impl Engine {
             .iter()
             .map(hoist_core::Reference::familiar)
             .collect();
+        let mut places = Vec::new();
+        for layer in stored.layers.iter().rev() {
+            let place = self.store().layer_place(&layer.diff_id)?;
+            places.push(place.display().to_string());
+        }
         let image = &stored.image;
         Ok(json!({
             "Id": stored.id,
@@ -72,7 +77,7 @@ impl Engine {
             "Os": image.platform.os,
             "Size": stored.size,
             "GraphDriver": { "Name": "overlay2", "Data": {
-                "LowerDir": stored.layers.iter().rev().map(|layer| layer.path.display().to_string()).collect::<Vec<_>>().join(":"),
+                "LowerDir": places.join(":"),
             }},
             "RootFS": { "Type": "layers", "Layers": image.rootfs.diff_ids },
             "Metadata": { "LastTagTime": "0001-01-01T00:00:00Z" },

@@ -25,7 +25,7 @@ use std::{
 
 use hoist_core::ContainerId;
 use hoist_network::Networks;
-use hoist_store::Store;
+use hoist_store::{FormPolicy, Store};
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 
 use crate::error::EngineError;
@@ -41,6 +41,9 @@ pub struct Settings {
     pub program: PathBuf,
     /// An ordinary user runs it (inside a user namespace where one is needed).
     pub rootless: bool,
+    /// How layers that are pulled and loaded are to lie in the store.
+    #[serde(default)]
+    pub layer_form: FormPolicy,
     /// The roots are the default ones of this user: bridge and table have their plain names.
     pub default_root: bool,
 }
@@ -58,7 +61,7 @@ impl Engine {
     /// # Errors
     /// When the root cannot be made, or is of a version that this binary does not know.
     pub fn open(settings: Settings) -> Result<Self, EngineError> {
-        let store = Store::open(&settings.root)?;
+        let store = Store::open(&settings.root)?.with_form(settings.layer_form);
         Ok(Self { settings, store })
     }
 

@@ -3,13 +3,15 @@
 use std::path::{Path, PathBuf};
 
 use hoist_core::{
+    Digest,
     mount::MountKind,
     spec::{
         Capabilities, CpuLimits, Linux, MemoryLimits, Mount, Namespace, NamespaceKind, PidsLimit,
         Process, Resources, Root, Seccomp, Spec, User,
     },
 };
-use hoist_runtime::{Rootfs, defaults, user::Resolved};
+use hoist_runtime::{LowerLayer, Rootfs, defaults, user::Resolved};
+use hoist_store::LayerRoot;
 
 use crate::{
     container::process_environment,
@@ -23,12 +25,25 @@ use crate::{
 
 const CPU_PERIOD: u64 = 100_000;
 
+/// Layers (lowest first) in the order of overlays, each once: two steps can make the same layer, and
+/// overlayfs refuses a directory that it has already. The upper of the two says everything that the
+/// lower one says.
+pub(crate) fn topmost_first(layers: &[Digest]) -> Vec<&Digest> {
+    let mut ordered = Vec::with_capacity(layers.len());
+    for layer in layers.iter().rev() {
+        if !ordered.contains(&layer) {
+            ordered.push(layer);
+        }
+    }
+    ordered
+}
+
 impl Engine {
     /// The root file system of a container: its layers under its writable directory.
     pub(crate) fn rootfs(&self, record: &Record) -> Result<Rootfs, EngineError> {
         let directory = self.container_dir(&record.id);
         Ok(Rootfs::Overlay {
-            lower: self.lower_directories(&record.layers)?,
+            lower: self.lower_layers(&record.layers)?,
             upper: directory.join("upper"),
             work: directory.join("work"),
             volatile: record.auto_remove,
@@ -36,20 +51,23 @@ impl Engine {
         })
     }
 
-    /// Directories of layers, the topmost first, as overlay wants them.
-    pub(crate) fn lower_directories(
-        &self,
-        layers: &[hoist_core::Digest],
-    ) -> Result<Vec<PathBuf>, EngineError> {
-        let mut directories = Vec::with_capacity(layers.len());
-        for (depth, layer) in layers.iter().enumerate().rev() {
-            // Two steps can make the same layer, and overlayfs refuses a directory that it has
-            // already. The upper of the two says everything that the lower one says.
-            if !layers[depth + 1..].contains(layer) {
-                directories.push(self.store().layer(layer)?.path);
-            }
-        }
-        Ok(directories)
+    /// Layers, mounted where they have to be, the topmost first, as overlay wants them.
+    pub(crate) fn lower_layers(&self, layers: &[Digest]) -> Result<Vec<LowerLayer>, EngineError> {
+        let open = |layer| {
+            Ok(match self.store().layer_root(layer)? {
+                LayerRoot::Directory(path) => LowerLayer::Directory(path),
+                LayerRoot::Mount(root) => LowerLayer::Mount(root.into()),
+            })
+        };
+        topmost_first(layers).into_iter().map(open).collect()
+    }
+
+    /// Layers as directories, the topmost first.
+    pub(crate) fn lower_directories(&self, layers: &[Digest]) -> Result<Vec<PathBuf>, EngineError> {
+        let layers = topmost_first(layers).into_iter();
+        layers
+            .map(|layer| Ok(self.store().layer_directory(layer)?))
+            .collect()
     }
 
     /// The specification of a container whose volumes exist.

@@ -17,7 +17,7 @@ use rustix::{
     io::Errno,
 };
 
-use crate::{error::EngineError, record::Record, root::Engine};
+use crate::{error::EngineError, record::Record, root::Engine, spec::topmost_first};
 
 impl Engine {
     /// The layers (lowest first) as one read-only tree: a descriptor of its root.
@@ -25,13 +25,12 @@ impl Engine {
     /// # Errors
     /// When a layer is missing or the kernel refuses the overlay.
     pub fn merged_view(&self, layers: &[Digest]) -> Result<OwnedFd, EngineError> {
-        let lower = self.lower_directories(layers)?;
-        match lower.as_slice() {
+        match topmost_first(layers).as_slice() {
             [] => self.empty_view(),
             // Overlay wants two layers; a single one is its own view.
-            [only] => open_directory(only),
+            [only] => Ok(self.store().open_layer(only)?),
             _ => Ok(hoist_runtime::overlay_view(
-                &lower,
+                &self.lower_layers(layers)?,
                 None,
                 self.settings().rootless,
             )?),
@@ -44,16 +43,17 @@ impl Engine {
     /// # Errors
     /// When a layer is missing or the kernel refuses the overlay.
     pub(crate) fn container_view(&self, record: &Record) -> Result<OwnedFd, EngineError> {
-        let mut lower = self.lower_directories(&record.layers)?;
-        lower.insert(0, self.container_dir(&record.id).join("upper"));
-        match lower.as_slice() {
-            [only] => open_directory(only),
-            _ => Ok(hoist_runtime::overlay_view(
-                &lower,
-                None,
-                self.settings().rootless,
-            )?),
+        let upper = self.container_dir(&record.id).join("upper");
+        let mut lower = self.lower_layers(&record.layers)?;
+        if lower.is_empty() {
+            return open_directory(&upper);
         }
+        lower.insert(0, upper.into());
+        Ok(hoist_runtime::overlay_view(
+            &lower,
+            None,
+            self.settings().rootless,
+        )?)
     }
 
     /// The layers (lowest first) as one tree that can be written to: changes land in `upper`.
@@ -66,7 +66,7 @@ impl Engine {
         upper: &Path,
         work: &Path,
     ) -> Result<OwnedFd, EngineError> {
-        let lower = self.lower_directories(layers)?;
+        let lower = self.lower_layers(layers)?;
         if lower.is_empty() {
             return open_directory(upper);
         }
@@ -93,7 +93,7 @@ impl Engine {
         if layers.is_empty() {
             return Ok(Rootfs::Directory(upper));
         }
-        let lower = self.lower_directories(layers)?;
+        let lower = self.lower_layers(layers)?;
         Ok(Rootfs::Overlay {
             lower,
             upper,

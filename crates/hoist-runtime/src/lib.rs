@@ -44,4 +44,4 @@ pub use error::RuntimeError;
 pub use exec::{Target, exec};
 pub use launch::{Created, Launch, Stdio, create};
 pub use overlay::{overlay_mount, overlay_view};
-pub use rootfs::Rootfs;
+pub use rootfs::{LowerLayer, Rootfs};

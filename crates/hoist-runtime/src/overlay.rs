@@ -1,6 +1,10 @@
 //! Mounting an overlay: detached, by parameters of a file system context, or, before Linux 6.5 and
 //! for long paths, by one string.
 //!
+//! Some layers are mounts that are attached nowhere, and named to the kernel by their descriptors.
+//! Before Linux 6.15 overlayfs takes no such mounts, and they are attached for a moment, where nobody
+//! sees it.
+//!
 //! Whatever the kernel was built with, the upper directory stays a plain layer, in which renamed
 //! directories and changed owners are whole, and which can lie over other layers another time
 //! (`Documentation/filesystems/overlayfs.rst`, "Renaming directories", "Metadata only copy up").
@@ -15,18 +19,21 @@ use rustix::{
     fs::CWD,
     io::Errno,
     mount::{
-        FsMountFlags, FsOpenFlags, MountAttrFlags, MountFlags, OpenTreeFlags, fsconfig_create,
-        fsconfig_set_flag, fsconfig_set_string, fsmount, fsopen, mount, open_tree,
+        FsMountFlags, FsOpenFlags, MountAttrFlags, MountFlags, MoveMountFlags, OpenTreeFlags,
+        UnmountFlags, fsconfig_create, fsconfig_set_flag, fsconfig_set_string, fsmount, fsopen,
+        mount, move_mount, open_tree, unmount,
     },
 };
 
-use crate::{RuntimeError, error::call};
+use hoist_sys::{kernel, setns};
+
+use crate::{RuntimeError, error::call, rootfs::LowerLayer};
 
 /// What to join.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Overlay<'a> {
     /// The read-only layers, the topmost first.
-    pub(crate) lower: &'a [PathBuf],
+    pub(crate) lower: &'a [LowerLayer],
     /// The writable layer and overlayfs's own directory; without, the overlay is read-only.
     pub(crate) upper: Option<(&'a Path, &'a Path)>,
     /// Never sync.
@@ -35,17 +42,76 @@ pub(crate) struct Overlay<'a> {
     pub(crate) userxattr: bool,
 }
 
+/// The first kernel whose overlays take mounts that are attached nowhere.
+const TAKES_DETACHED: (u32, u32) = (6, 15);
+
 /// What `mount(2)` takes in options, and `fsconfig(2)` in one value.
 const PAGE: usize = 4096;
 
 impl Overlay<'_> {
     /// Mounts it in a private mount namespace; the mount is attached nowhere.
     pub(crate) fn mount_privately(&self) -> Result<OwnedFd, Errno> {
+        if self.must_attach_lower() {
+            return self.with_lower_attached(|| self.mount_one_way_or_other())?;
+        }
+        self.mount_one_way_or_other()
+    }
+
+    /// Whether the kernel does not take the layers as they are. An attempt would tell, too, but marks
+    /// the work directory of a volatile overlay as used.
+    fn must_attach_lower(&self) -> bool {
+        kernel::version() < TAKES_DETACHED && self.lower.iter().any(|layer| layer.mount().is_some())
+    }
+
+    /// Mounts it by `mount`, aside where the kernel wants the layers attached.
+    fn mount_anywhere(
+        &self,
+        mount: impl FnOnce() -> Result<OwnedFd, Errno>,
+    ) -> Result<OwnedFd, Errno> {
+        if self.must_attach_lower() {
+            self.mount_aside(mount)
+        } else {
+            mount()
+        }
+    }
+
+    /// Mounts it by `mount` in a copy of the mount namespace, in which layers are attached.
+    fn mount_aside(
+        &self,
+        mount: impl FnOnce() -> Result<OwnedFd, Errno>,
+    ) -> Result<OwnedFd, Errno> {
+        let mounted = setns::within_own_mounts(|| self.with_lower_attached(mount));
+        mounted.map_err(|error| Errno::from_io_error(&error).unwrap_or(Errno::INVAL))??
+    }
+
+    fn mount_one_way_or_other(&self) -> Result<OwnedFd, Errno> {
         match (self.mount_detached(), self.upper) {
             // Before Linux 6.5 there is no `lowerdir+`; and a path may be too long for it.
             (Err(Errno::INVAL), Some((upper, _))) => self.mount_over(upper),
             (result, _) => result,
         }
+    }
+
+    /// Does `work` while the layers that are mounts lie over the root, where no path leads to them:
+    /// the root of the process is what is below. The mount namespace must be private. Afterwards the
+    /// layers are good for nothing but reading.
+    fn with_lower_attached<T>(&self, work: impl FnOnce() -> T) -> Result<T, Errno> {
+        let mut attached = Vec::new();
+        let mut moved = Ok(());
+        for layer in self.lower {
+            let Some(root) = layer.mount() else { continue };
+            moved = move_mount(root, "", CWD, "/", MoveMountFlags::MOVE_MOUNT_F_EMPTY_PATH);
+            if moved.is_err() {
+                break;
+            }
+            attached.push(layer);
+        }
+        let result = moved.map(|()| work());
+        // Each lies over the one before.
+        for layer in attached.into_iter().rev() {
+            unmount(&*layer.path(), UnmountFlags::DETACH)?;
+        }
+        result
     }
 
     /// Mounts it without touching any mount table.
@@ -64,7 +130,7 @@ impl Overlay<'_> {
     fn set_lower(&self, overlay: &OwnedFd) -> Result<(), Errno> {
         self.lower
             .iter()
-            .try_for_each(|layer| fsconfig_set_string(overlay, "lowerdir+", layer))
+            .try_for_each(|layer| fsconfig_set_string(overlay, "lowerdir+", &*layer.path()))
     }
 
     fn mount_with(
@@ -145,7 +211,7 @@ impl Overlay<'_> {
             if index > 0 {
                 joined.push(b':');
             }
-            escape(joined, layer, special);
+            escape(joined, &layer.path(), special);
         }
     }
 
@@ -155,13 +221,11 @@ impl Overlay<'_> {
     pub(crate) fn culprit(&self) -> Option<PathBuf> {
         let (upper, work) = self.upper.unzip();
         let mark = work.map(|work| work.join("work/incompat/volatile"));
-        self.lower
-            .iter()
-            .map(PathBuf::as_path)
-            .chain(upper)
-            .chain(work)
+        let lower = self.lower.iter().map(|layer| layer.path().into_owned());
+        let own = upper.into_iter().chain(work).map(Path::to_owned);
+        lower
+            .chain(own)
             .find(|path| !path.is_dir())
-            .map(Path::to_owned)
             .or(mark.filter(|mark| mark.exists()))
     }
 }
@@ -186,7 +250,7 @@ fn escape(joined: &mut Vec<u8>, path: &Path, special: &[u8]) {
 ///
 /// [`RuntimeError::Call`] when the kernel refuses the overlay.
 pub fn overlay_view(
-    lower: &[PathBuf],
+    lower: &[LowerLayer],
     upper: Option<(&Path, &Path)>,
     userxattr: bool,
 ) -> Result<OwnedFd, RuntimeError> {
@@ -196,9 +260,8 @@ pub fn overlay_view(
         volatile: true,
         userxattr,
     };
-    overlay
-        .mount_detached()
-        .map_err(call("mounting an overlay"))
+    let mounted = overlay.mount_anywhere(|| overlay.mount_detached());
+    mounted.map_err(call("mounting an overlay"))
 }
 
 /// Mounts an overlay of `lower` (topmost first, two at least), read-only, that is attached nowhere yet;
@@ -207,17 +270,20 @@ pub fn overlay_view(
 /// # Errors
 ///
 /// [`RuntimeError::Call`] when the kernel refuses the overlay.
-pub fn overlay_mount(lower: &[PathBuf], source: &str) -> Result<OwnedFd, RuntimeError> {
+pub fn overlay_mount(lower: &[LowerLayer], source: &str) -> Result<OwnedFd, RuntimeError> {
     let overlay = Overlay {
         lower,
         upper: None,
         volatile: false,
         userxattr: false,
     };
-    let mounted = overlay.mount_with(|context| {
-        fsconfig_set_string(context, "source", source)?;
-        overlay.set_lower(context)
-    });
+    let mount = || {
+        overlay.mount_with(|context| {
+            fsconfig_set_string(context, "source", source)?;
+            overlay.set_lower(context)
+        })
+    };
+    let mounted = overlay.mount_anywhere(mount);
     mounted.map_err(call("mounting an overlay"))
 }
 
@@ -237,6 +303,7 @@ mod tests {
             path
         };
         let lower = ["top:,\\", "bottom"].map(directory);
+        let layers = lower.each_ref().map(LowerLayer::from);
         fs::write(lower[0].join("a"), "top").unwrap();
         fs::write(lower[1].join("a"), "bottom").unwrap();
         fs::write(lower[1].join("b"), "bottom").unwrap();
@@ -247,7 +314,7 @@ mod tests {
             std::io::read_to_string(fs::File::from(file)).unwrap()
         };
 
-        let view = overlay_view(&lower, None, false).unwrap();
+        let view = overlay_view(&layers, None, false).unwrap();
         assert_eq!(
             (through(&view, "a"), through(&view, "b")),
             ("top".into(), "bottom".into())
@@ -255,7 +322,7 @@ mod tests {
         let made = rustix::fs::mkdirat(&view, "made", rustix::fs::Mode::RWXU);
         assert_eq!(made, Err(Errno::ROFS));
 
-        let view = overlay_view(&lower, Some((&upper, &work)), true).unwrap();
+        let view = overlay_view(&layers, Some((&upper, &work)), true).unwrap();
         rustix::fs::mkdirat(&view, "made", rustix::fs::Mode::RWXU).unwrap();
         assert!(upper.join("made").is_dir());
 
@@ -267,9 +334,45 @@ mod tests {
         );
     }
 
+    /// A file system in memory that is attached nowhere, with one file.
+    fn detached(name: &str) -> LowerLayer {
+        let context = fsopen("tmpfs", FsOpenFlags::FSOPEN_CLOEXEC).unwrap();
+        fsconfig_create(&context).unwrap();
+        let flags = FsMountFlags::FSMOUNT_CLOEXEC;
+        let root = fsmount(&context, flags, MountAttrFlags::empty()).unwrap();
+        rustix::fs::mkdirat(&root, name, rustix::fs::Mode::RWXU).unwrap();
+        LowerLayer::Mount(root.into())
+    }
+
+    /// Kernels before 6.15 are shown layers that are attached; newer ones do not mind.
+    #[test]
+    fn mounts_that_are_attached_nowhere_are_layers() {
+        let temporary = tempfile::tempdir().unwrap();
+        fs::create_dir(temporary.path().join("c")).unwrap();
+        let layers = [detached("a"), detached("b"), temporary.path().into()];
+        let overlay = Overlay {
+            lower: &layers,
+            upper: None,
+            volatile: true,
+            userxattr: false,
+        };
+        let table = || fs::read_to_string("/proc/thread-self/mountinfo").unwrap();
+        let before = table();
+        let mut views: Vec<_> = overlay.mount_detached().into_iter().collect();
+        views.push(overlay.mount_aside(|| overlay.mount_detached()).unwrap());
+        assert_eq!(table(), before);
+        drop(layers);
+        for view in views {
+            for name in ["a", "b", "c"] {
+                let flags = rustix::fs::OFlags::RDONLY;
+                rustix::fs::openat(&view, name, flags, rustix::fs::Mode::empty()).unwrap();
+            }
+        }
+    }
+
     #[test]
     fn joined_paths_are_escaped() {
-        let lower = [PathBuf::from("/a:b"), PathBuf::from("/c,d")];
+        let lower = ["/a:b", "/c,d"].map(LowerLayer::from);
         let overlay = Overlay {
             lower: &lower,
             upper: None,

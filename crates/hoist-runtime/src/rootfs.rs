@@ -1,13 +1,15 @@
 //! The root file system of a container before it is mounted: where it lies, and reading from it.
 
 use std::{
+    borrow::Cow,
     ffi::{OsStr, OsString},
     io::{self, Read},
     os::{
-        fd::{AsFd, BorrowedFd, OwnedFd},
+        fd::{AsFd, AsRawFd as _, BorrowedFd, OwnedFd},
         unix::ffi::{OsStrExt, OsStringExt},
     },
     path::{Component, Path, PathBuf},
+    sync::Arc,
 };
 
 use rustix::{
@@ -17,13 +19,56 @@ use rustix::{
 
 use crate::RuntimeError;
 
+/// A read-only layer.
+#[derive(Debug, Clone)]
+pub enum LowerLayer {
+    /// A directory.
+    Directory(PathBuf),
+    /// A mount that is attached nowhere, by a descriptor of its root. It lives as long as this value;
+    /// an overlay that was made of it keeps what it needs.
+    Mount(Arc<OwnedFd>),
+}
+
+impl LowerLayer {
+    /// A path that leads to the layer, in this process and those that it clones.
+    pub(crate) fn path(&self) -> Cow<'_, Path> {
+        match self {
+            Self::Directory(path) => Cow::Borrowed(path),
+            Self::Mount(root) => Cow::Owned(descriptor_path(root.as_fd())),
+        }
+    }
+
+    /// The descriptor of a mount.
+    pub(crate) fn mount(&self) -> Option<BorrowedFd<'_>> {
+        match self {
+            Self::Directory(_) => None,
+            Self::Mount(root) => Some(root.as_fd()),
+        }
+    }
+}
+
+impl<P: Into<PathBuf>> From<P> for LowerLayer {
+    fn from(path: P) -> Self {
+        Self::Directory(path.into())
+    }
+}
+
+/// The same descriptor is the same mount.
+impl PartialEq for LowerLayer {
+    fn eq(&self, other: &Self) -> bool {
+        self.path() == other.path()
+    }
+}
+
+impl Eq for LowerLayer {}
+
 /// Where the root file system of a container comes from.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Rootfs {
     /// Layers under a writable directory, joined by overlayfs.
     Overlay {
         /// The read-only layers, the topmost first.
-        lower: Vec<PathBuf>,
+        lower: Vec<LowerLayer>,
         /// The writable layer.
         upper: PathBuf,
         /// An empty directory on the same file system as `upper`.
@@ -55,10 +100,7 @@ impl Rootfs {
     /// the file is larger than 16 MiB.
     pub fn read_file(&self, path: &Path) -> Result<Option<Vec<u8>>, RuntimeError> {
         let read = || -> io::Result<Option<Vec<u8>>> {
-            let layers = self
-                .layers()
-                .map(open_directory)
-                .collect::<io::Result<Vec<_>>>()?;
+            let layers = self.layers()?;
             match Walk::new(layers).find(path)? {
                 Some(file) => read_regular(&file).map(Some),
                 None => Ok(None),
@@ -70,12 +112,16 @@ impl Rootfs {
         })
     }
 
-    fn layers(&self) -> impl Iterator<Item = &Path> {
-        let (first, rest): (&Path, &[PathBuf]) = match self {
+    fn layers(&self) -> io::Result<Merged> {
+        let (first, rest): (&Path, &[LowerLayer]) = match self {
             Self::Overlay { upper, lower, .. } => (upper, lower),
             Self::Directory(directory) => (directory, &[]),
         };
-        std::iter::once(first).chain(rest.iter().map(PathBuf::as_path))
+        let mut layers = vec![open_directory(first)?];
+        for layer in rest {
+            layers.push(open_directory(&layer.path())?);
+        }
+        Ok(layers)
     }
 }
 
@@ -207,7 +253,6 @@ fn is_opaque(directory: BorrowedFd<'_>) -> bool {
 }
 
 fn descriptor_path(descriptor: BorrowedFd<'_>) -> PathBuf {
-    use std::os::fd::AsRawFd;
     let name = descriptor.as_raw_fd().to_string();
     Path::new("/proc/self/fd").join(OsStr::from_bytes(name.as_bytes()))
 }
@@ -243,10 +288,7 @@ mod tests {
     fn overlay(layers: &[&Path]) -> Rootfs {
         Rootfs::Overlay {
             upper: layers[0].to_owned(),
-            lower: layers[1..]
-                .iter()
-                .map(|layer| (*layer).to_owned())
-                .collect(),
+            lower: layers[1..].iter().map(|layer| (*layer).into()).collect(),
             work: PathBuf::new(),
             volatile: true,
             userxattr: false,

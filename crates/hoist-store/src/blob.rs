@@ -12,13 +12,13 @@ use std::{
 };
 
 use hoist_core::{Digest, Digester};
-use hoist_sys::{atomic::Durability, lock::Lock};
+use hoist_sys::{atomic::Durability, lock::Lock, writeback};
 use serde::{Deserialize, Serialize};
 
 use crate::{
     drafts::list,
     error::{Result, StoreError},
-    layout::{BLOBS, Layout, digest_of_name},
+    layout::{BLOBS, Layout, TAR, digest_of_name},
     remove::remove_file,
     store::{Store, read_record, write_record},
 };
@@ -143,6 +143,29 @@ impl BlobDraft {
     /// Move the blob to its place. The store must be held, and what refers to it comes next; whoever
     /// waits for the blob waits until the draft is dropped.
     pub(crate) fn publish(&mut self, layout: &Layout, durable: bool) -> Result<(Digest, u64)> {
+        let digest = self.verified()?;
+        if durable {
+            self.file
+                .sync_data()
+                .map_err(StoreError::file("sync", &self.path))?;
+        }
+        self.move_to(&layout.blob(&digest))?;
+        Ok((digest, self.length))
+    }
+
+    /// Move the blob, which is the tar of a layer, into the layer's directory.
+    pub(crate) fn publish_as_tar(&mut self, place: &Path) -> Result<(Digest, u64)> {
+        let digest = self.verified()?;
+        self.move_to(place)?;
+        Ok((digest, self.length))
+    }
+
+    fn move_to(&self, place: &Path) -> Result<()> {
+        std::fs::rename(&self.path, place).map_err(StoreError::file("create", place))
+    }
+
+    /// The digest of the bytes, which is the one that was asked for.
+    fn verified(&mut self) -> Result<Digest> {
         let digest = std::mem::take(&mut self.digester).finish();
         if let Some(expected) = self.expected
             && expected != digest
@@ -154,13 +177,7 @@ impl BlobDraft {
                 found: digest,
             });
         }
-        let failed = |action| StoreError::file(action, &self.path);
-        if durable {
-            self.file.sync_data().map_err(failed("sync"))?;
-        }
-        let place = layout.blob(&digest);
-        std::fs::rename(&self.path, &place).map_err(StoreError::file("create", &place))?;
-        Ok((digest, self.length))
+        Ok(digest)
     }
 }
 
@@ -168,7 +185,7 @@ impl Write for BlobDraft {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         let count = self.file.write_at(bytes, self.length)?;
         self.digester.update(&bytes[..count]);
-        self.length += count as u64;
+        self.length = writeback::begin(&self.file, self.length, count);
         Ok(count)
     }
 
@@ -260,9 +277,8 @@ impl Store {
                 Err(error) if error.is_absent() => continue,
                 result => result?,
             };
-            if std::fs::metadata(self.layout().blob(&blob.digest))
-                .is_ok_and(|stat| stat.len() == blob.size)
-            {
+            let place = self.place_of_blob(&blob.digest);
+            if std::fs::metadata(place).is_ok_and(|stat| stat.len() == blob.size) {
                 blobs.push(blob);
             }
         }
@@ -275,8 +291,17 @@ impl Store {
     /// # Errors
     /// [`StoreError::File`].
     pub fn open_blob(&self, digest: &Digest) -> Result<File> {
-        let path = self.layout().blob(digest);
+        let path = self.place_of_blob(digest);
         File::open(&path).map_err(StoreError::file("open", &path))
+    }
+
+    /// Where a blob lies: one that came without compression may be the tar of an indexed layer.
+    pub(crate) fn place_of_blob(&self, digest: &Digest) -> PathBuf {
+        let tar = self.layout().layer(digest).join(TAR);
+        if rustix::fs::access(&tar, rustix::fs::Access::EXISTS).is_ok() {
+            return tar;
+        }
+        self.layout().blob(digest)
     }
 
     /// Make `draft` a form of a layer that is here. The store must be held.
@@ -292,16 +317,18 @@ impl Store {
             size,
             media_type: media_type.to_owned(),
         };
-        write_form(&self.layout().layer(diff_id).join(BLOBS), &blob)?;
+        let directory = self.layout().layer(diff_id).join(BLOBS);
+        write_form(&directory, &blob, Durability::Whole)?;
         Ok(blob)
     }
 }
 
-/// Record a form in the directory of a layer or of its draft.
-pub(crate) fn write_form(directory: &std::path::Path, blob: &LayerBlob) -> Result<()> {
+/// Record a form in the directory of a layer, or of its draft: that is volatile, as everything of a
+/// layer that no sync has confirmed.
+pub(crate) fn write_form(directory: &Path, blob: &LayerBlob, durability: Durability) -> Result<()> {
     make_directory(directory)?;
     let path = directory.join(format!("{}.json", blob.digest.hex()));
-    write_record(&path, blob, Durability::Whole)
+    write_record(&path, blob, durability)
 }
 
 /// The digests of the blobs that a layer has.
@@ -329,14 +356,14 @@ pub(crate) fn sweep_downloads(layout: &Layout) -> Result<u64> {
     Ok(bytes)
 }
 
-fn make_directory(path: &std::path::Path) -> Result<()> {
+fn make_directory(path: &Path) -> Result<()> {
     match std::fs::create_dir(path) {
         Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Ok(()),
         result => result.map_err(StoreError::file("make the directory", path)),
     }
 }
 
-fn open_draft(path: &std::path::Path) -> Result<File> {
+fn open_draft(path: &Path) -> Result<File> {
     let file = File::options()
         .read(true)
         .write(true)

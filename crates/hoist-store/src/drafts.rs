@@ -188,6 +188,22 @@ impl LayerDraft {
         &self.work
     }
 
+    /// The directory that becomes the layer's own, with everything that it has.
+    pub(crate) fn directory(&self) -> &Path {
+        &self.directory
+    }
+
+    /// Make the directories that [`path`](Self::path) and [`work`](Self::work) name.
+    pub(crate) fn make_tree(&self) -> Result<()> {
+        for path in [&self.tree, &self.work] {
+            make_directory(path)?;
+        }
+        // Whatever the umask of the process is.
+        let mode = std::os::unix::fs::PermissionsExt::from_mode(0o755);
+        std::fs::set_permissions(&self.tree, mode)
+            .map_err(StoreError::file("set the mode of", &self.tree))
+    }
+
     /// Make the layer: its diff id is the digest of its deterministic archive. Whatever was
     /// mounted over the draft must be unmounted. Where the store has that layer already, the draft
     /// is dropped and the layer returned.
@@ -335,6 +351,13 @@ impl Store {
     /// # Errors
     /// [`StoreError::ReadOnly`], [`StoreError::File`].
     pub fn begin_layer(&self) -> Result<LayerDraft> {
+        let draft = self.begin_empty_layer()?;
+        draft.make_tree()?;
+        Ok(draft)
+    }
+
+    /// Begin a new layer that has no tree yet, and perhaps never will.
+    pub(crate) fn begin_empty_layer(&self) -> Result<LayerDraft> {
         let directory = self.session()?.free_path();
         let draft = LayerDraft {
             store: self.clone(),
@@ -343,13 +366,7 @@ impl Store {
             directory,
             moved: false,
         };
-        for path in [&draft.directory, &draft.tree, &draft.work] {
-            make_directory(path)?;
-        }
-        // Whatever the umask of the process is.
-        let mode = std::os::unix::fs::PermissionsExt::from_mode(0o755);
-        std::fs::set_permissions(&draft.tree, mode)
-            .map_err(StoreError::file("set the mode of", &draft.tree))?;
+        make_directory(&draft.directory)?;
         Ok(draft)
     }
 

@@ -8,12 +8,13 @@ use std::{
 };
 
 use hoist_core::Digest;
-use rustix::{fd::OwnedFd, fs::FileType};
+use rustix::{
+    fd::OwnedFd,
+    fs::{FileType, Mode, OFlags},
+};
 
 use crate::{
-    drafts::open,
     error::{Result, StoreError},
-    layer::Layer,
     store::Store,
     walk::{Visit, located, walk},
     xattrs,
@@ -79,14 +80,13 @@ impl Store {
     /// # Errors
     /// As [`layer`](Self::layer); [`StoreError::File`] for what cannot be read.
     pub fn layer_entries(&self, diff_id: &Digest) -> Result<Vec<TreeEntry>> {
-        let layer = self.layer(diff_id)?;
-        tree_entries(open_tree(&layer)?, &layer.path)
+        let place = self.layer_place(diff_id)?;
+        let root = self.open_layer(diff_id)?;
+        let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
+        let root = rustix::fs::openat(root, ".", flags, Mode::empty())
+            .map_err(StoreError::file("open", &place))?;
+        tree_entries(root, &place)
     }
-}
-
-/// The root of a layer's tree.
-pub(crate) fn open_tree(layer: &Layer) -> Result<OwnedFd> {
-    open(&layer.path)
 }
 
 /// The entries below `root`, in the order of [`Store::layer_entries`]; `name` is what errors call

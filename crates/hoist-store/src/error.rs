@@ -139,6 +139,12 @@ pub enum StoreError {
         /// What is wrong.
         reason: String,
     },
+    /// Layers were to be indexed, where the kernel mounts no such layers.
+    #[error("layers cannot be indexed here: {reason}")]
+    NotIndexed {
+        /// Why.
+        reason: String,
+    },
     /// The store was made by a newer hoist.
     #[error("the store {root} has {what}, which this hoist does not know", root = root.display())]
     Newer {
@@ -231,7 +237,9 @@ impl Describe for StoreError {
             | Self::Entry { .. }
             | Self::DigestMismatch { .. }
             | Self::Unrepresentable { .. } => Kind::Invalid,
-            Self::Newer { .. } | Self::ReadOnly { .. } => Kind::Unsupported,
+            Self::Newer { .. } | Self::ReadOnly { .. } | Self::NotIndexed { .. } => {
+                Kind::Unsupported
+            }
             Self::File { .. }
             | Self::Input { .. }
             | Self::Unpack { .. }
@@ -275,6 +283,7 @@ impl Describe for StoreError {
             Self::Newer { .. } | Self::ReadOnly { .. } => {
                 "Use the hoist that made it, or a newer one; or choose another HOIST_ROOT"
             }
+            Self::NotIndexed { .. } => "Leave the form of layers to hoist: unset HOIST_LAYER_FORM",
             Self::Damaged { .. } => {
                 "hoist system check says what else is damaged and whom it touches, and with \
                  --repair mends what can be mended"

@@ -16,8 +16,11 @@ use crate::{
 
 const VERSION: u32 = 1;
 
-/// Features that this hoist knows; there are none yet.
-const KNOWN: &[&str] = &[];
+/// Layers may lie here as a tar and an index.
+pub(crate) const INDEXED_LAYERS: &str = "indexed-layers";
+
+/// Features that this hoist knows.
+const KNOWN: &[&str] = &[INDEXED_LAYERS];
 
 /// The content of `format.json`.
 #[derive(Debug, Serialize, Deserialize)]
@@ -115,6 +118,23 @@ pub(crate) fn rewrite(layout: &Layout) -> Result<()> {
         .map_err(StoreError::file("write", &path))
 }
 
+/// Say that binaries that do not know `feature` must keep away, before the first thing that they
+/// would not understand is there. The store lock must be held; whoever says it at the same time says
+/// the same.
+pub(crate) fn require(layout: &Layout, feature: &str) -> Result<()> {
+    let path = layout.format();
+    let content = atomic::read(&path).map_err(StoreError::file("read", &path))?;
+    let damaged = |error: serde_json::Error| StoreError::damaged(&path, &error);
+    let mut format: Format = serde_json::from_slice(&content).map_err(damaged)?;
+    if format.incompatible.iter().any(|known| known == feature) {
+        return Ok(());
+    }
+    format.incompatible.push(feature.to_owned());
+    let content = serde_json::to_vec_pretty(&format).map_err(damaged)?;
+    atomic::write(&path, &content, 0o644, Durability::Durable)
+        .map_err(StoreError::file("write", &path))
+}
+
 fn judge(root: &Path, path: &Path, content: &[u8]) -> Result<Access> {
     /// Readable in every version.
     #[derive(Deserialize)]
@@ -175,7 +195,12 @@ mod tests {
         insta::assert_snapshot!(judged(r#"{"version":1,"compatible":["x"]}"#), @"Write");
         insta::assert_snapshot!(judged(r#"{"version":2,"new":{}}"#), @"the store /r has format version 2 (this hoist knows up to 1), which this hoist does not know");
         insta::assert_snapshot!(judged(r#"{"version":1,"incompatible":["a","b"]}"#), @"the store /r has the features a, b, which this hoist does not know");
-        insta::assert_snapshot!(judged(r#"{"version":1,"read_only":["erofs"]}"#), @r#"Read("the feature erofs")"#);
+        insta::assert_snapshot!(judged(r#"{"version":1,"read_only":["other"]}"#), @r#"Read("the feature other")"#);
+        require(&layout, INDEXED_LAYERS).unwrap();
+        require(&layout, INDEXED_LAYERS).unwrap();
+        let content = std::fs::read_to_string(layout.format()).unwrap();
+        assert_eq!(content.matches(INDEXED_LAYERS).count(), 1, "{content}");
+        assert_eq!(open(&layout).unwrap(), Access::Write);
         insta::assert_snapshot!(judged(""), @"/r/f is damaged: EOF while parsing a value at line 1 column 0");
     }
 }

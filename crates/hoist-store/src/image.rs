@@ -220,7 +220,10 @@ impl Store {
             image,
             size: record.size(),
             layers: layers
-                .map(|layer| self.layer_of(layer.diff_id, layer.size))
+                .map(|layer| Layer {
+                    diff_id: layer.diff_id,
+                    size: layer.size,
+                })
                 .collect(),
         })
     }

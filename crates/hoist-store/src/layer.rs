@@ -1,21 +1,22 @@
 //! Finished layers.
 
 use std::{
-    io::{Read as _, Write},
+    io::{Read, Write},
     os::fd::OwnedFd,
-    path::{Path, PathBuf},
+    path::Path,
 };
 
 use hoist_core::{Digest, Digester};
 use hoist_sys::atomic::Durability;
-use rustix::fs::{Mode, OFlags};
 use serde::{Deserialize, Serialize};
 
 use crate::{
     archive,
+    drafts::open,
     error::{Result, StoreError},
+    form::LayerForm,
     layer_tar::{self, Failure, Manner, Motion, Totals},
-    layout::{LAYER_RECORD, TREE},
+    layout::{INDEX, LAYER_RECORD, TAR, TREE},
     store::{Store, read_record, write_record},
 };
 
@@ -24,8 +25,6 @@ use crate::{
 pub struct Layer {
     /// The digest of the layer's archive: the deterministic one, or the one that it came as.
     pub diff_id: Digest,
-    /// The directory in overlay form: a lower directory of an overlay, never to be written.
-    pub path: PathBuf,
     /// Bytes of content in its files.
     pub size: u64,
 }
@@ -40,6 +39,9 @@ pub(crate) struct LayerRecord {
     /// Its archive is not the one that hoist makes of its files: it comes from a blob.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub(crate) foreign: bool,
+    /// How it lies in its directory.
+    #[serde(default, skip_serializing_if = "is_unpacked")]
+    pub(crate) form: LayerForm,
     /// The boot in which it was written, until a sync has confirmed it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) unsynced: Option<String>,
@@ -52,6 +54,7 @@ impl LayerRecord {
             size,
             archive_size,
             foreign: false,
+            form: LayerForm::Unpacked,
             unsynced: Some(store.boot().to_owned()),
         }
     }
@@ -91,7 +94,10 @@ impl Store {
     /// it had reached the disk. Both are of the kind "not found".
     pub fn layer(&self, diff_id: &Digest) -> Result<Layer> {
         let record = LayerRecord::read(self, diff_id)?;
-        Ok(self.layer_of(*diff_id, record.size))
+        Ok(Layer {
+            diff_id: *diff_id,
+            size: record.size,
+        })
     }
 
     /// Whether the store has a layer, whole: its files, and the blob that it came as.
@@ -132,9 +138,17 @@ impl Store {
         Ok(self.has_files(diff_id) && (!record.foreign || self.has_blob(diff_id)))
     }
 
-    /// Whether the directory of a layer is there.
+    /// Whether the files of a layer are there: its directory, or its tar in its length and the index.
     pub(crate) fn has_files(&self, diff_id: &Digest) -> bool {
-        self.layer_of(*diff_id, 0).path.exists()
+        let directory = self.layout().layer(diff_id);
+        match LayerRecord::read(self, diff_id) {
+            Ok(record) if record.form == LayerForm::Indexed => {
+                let length = |name| std::fs::metadata(directory.join(name)).map(|stat| stat.len());
+                length(TAR).is_ok_and(|length| length == record.archive_size)
+                    && length(INDEX).is_ok_and(|length| length > 0)
+            }
+            _ => directory.join(TREE).exists(),
+        }
     }
 
     /// A record of a form that cannot be read is as good as none.
@@ -173,18 +187,20 @@ impl Store {
     /// no longer what the layer was; as [`layer`](Self::layer).
     pub fn write_tar(&self, diff_id: &Digest, output: impl Write) -> Result<()> {
         let record = LayerRecord::read(self, diff_id)?;
+        if record.form == LayerForm::Indexed {
+            let (tar, path) = self.open_tar(diff_id)?;
+            return copy_archive(tar, diff_id, &path, output);
+        }
         if record.foreign {
             return self.write_foreign_tar(diff_id, output);
         }
-        let layer = self.layer_of(*diff_id, record.size);
-        let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-        let root = rustix::fs::open(&layer.path, flags, Mode::empty())
-            .map_err(StoreError::file("open", &layer.path))?;
+        let tree = self.layout().layer(diff_id).join(TREE);
+        let root = open(&tree)?;
         let mut digested = Digested {
             output,
             digester: Digester::new(),
         };
-        let written = layer_tar::write(root, &layer.path, &mut digested);
+        let written = layer_tar::write(root, &tree, &mut digested);
         written.map_err(|failure| match failure {
             Failure::Tree(error) => error,
             Failure::Output(source) => StoreError::Output {
@@ -197,13 +213,13 @@ impl Store {
             return Ok(());
         }
         Err(StoreError::damaged(
-            &layer.path,
+            &tree,
             &format!("its archive has the digest {found}"),
         ))
     }
 
     /// Write the archive out of a blob of the layer.
-    fn write_foreign_tar(&self, diff_id: &Digest, mut output: impl Write) -> Result<()> {
+    fn write_foreign_tar(&self, diff_id: &Digest, output: impl Write) -> Result<()> {
         let directory = self.layout().layer(diff_id);
         let blobs = self.layer_blobs(diff_id)?;
         let Some(blob) = blobs.first() else {
@@ -212,41 +228,48 @@ impl Store {
                 &"the blob that it came as is gone",
             ));
         };
-        let (mut input, _) = archive::decompressed_layer(self.open_blob(&blob.digest)?)?;
-        let mut digester = Digester::new();
-        let mut buffer = vec![0; 128 * 1024];
-        let mut offset = 0;
-        loop {
-            let read = input.read(&mut buffer);
-            let count = read.map_err(|source| StoreError::Input { offset, source })?;
-            if count == 0 {
-                break;
-            }
-            digester.update(&buffer[..count]);
-            offset += count as u64;
-            let written = output.write_all(&buffer[..count]);
-            written.map_err(|source| StoreError::Output {
-                layer: *diff_id,
-                source,
-            })?;
-        }
-        let found = digester.finish();
-        if found == *diff_id {
-            return Ok(());
-        }
-        Err(StoreError::damaged(
-            &self.layout().blob(&blob.digest),
-            &format!("the archive in it has the digest {found}"),
-        ))
+        let (input, _) = archive::decompressed_layer(self.open_blob(&blob.digest)?)?;
+        copy_archive(input, diff_id, &self.layout().blob(&blob.digest), output)
     }
+}
 
-    pub(crate) fn layer_of(&self, diff_id: Digest, size: u64) -> Layer {
-        Layer {
-            path: self.layout().layer(&diff_id).join(TREE),
-            diff_id,
-            size,
+/// Copy the archive of a layer, which comes from `path`, and see that it is the right one.
+fn copy_archive(
+    mut input: impl Read,
+    diff_id: &Digest,
+    path: &Path,
+    mut output: impl Write,
+) -> Result<()> {
+    let mut digester = Digester::new();
+    let mut buffer = vec![0; 128 * 1024];
+    let mut offset = 0;
+    loop {
+        let read = input.read(&mut buffer);
+        let count = read.map_err(|source| StoreError::Input { offset, source })?;
+        if count == 0 {
+            break;
         }
+        digester.update(&buffer[..count]);
+        offset += count as u64;
+        let written = output.write_all(&buffer[..count]);
+        written.map_err(|source| StoreError::Output {
+            layer: *diff_id,
+            source,
+        })?;
     }
+    let found = digester.finish();
+    if found == *diff_id {
+        return Ok(());
+    }
+    Err(StoreError::damaged(
+        path,
+        &format!("the archive in it has the digest {found}"),
+    ))
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde gives a reference")]
+fn is_unpacked(form: &LayerForm) -> bool {
+    *form == LayerForm::Unpacked
 }
 
 /// An output that knows the digest of what went through.

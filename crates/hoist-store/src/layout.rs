@@ -11,8 +11,10 @@
 //!     _tags/<tag>                   one reference: which image it means
 //!     _digests/<hex>
 //!   layers/<hex of the diff id>/    one layer
-//!     layer.json                    its size, and whether it has reached the disk
-//!     tree/                         the directory in overlay form
+//!     layer.json                    its size and form, and whether it has reached the disk
+//!     tree/                         unpacked: the directory in overlay form
+//!     layer.tar layer.erofs         indexed: the archive as it came, and the index over it; and a
+//!                                   tree/ (or tree-of-user/) where it could not be mounted once
 //!     blobs/<hex>.json              one form of it: its blob, as it came or was compressed
 //!   registry/<path…>/               one repository that is served to others (repository.rs)
 //!     <name>.json                   what somebody has found out about it (note.rs)
@@ -140,6 +142,12 @@ impl Layout {
 
 /// The directory in overlay form within a layer or draft.
 pub(crate) const TREE: &str = "tree";
+/// The same of an indexed layer that an ordinary user had to unpack.
+pub(crate) const USER_TREE: &str = "tree-of-user";
+/// The archive of an indexed layer.
+pub(crate) const TAR: &str = "layer.tar";
+/// The index over it.
+pub(crate) const INDEX: &str = "layer.erofs";
 /// The working directory of overlayfs within a draft.
 pub(crate) const WORK: &str = "work";
 /// The records of a layer's forms.

@@ -18,6 +18,7 @@ use serde::Serialize;
 use crate::{
     drafts::Session,
     error::{Result, StoreError},
+    form::FormPolicy,
     format::{self, Access},
     image::ImageRecord,
     layer::LayerRecord,
@@ -29,6 +30,8 @@ use crate::{
 #[derive(Clone)]
 pub struct Store {
     pub(crate) inner: Arc<Inner>,
+    /// How layers from elsewhere are to lie here.
+    pub(crate) policy: FormPolicy,
 }
 
 pub(crate) struct Inner {
@@ -36,6 +39,8 @@ pub(crate) struct Inner {
     access: Access,
     overlay: OnceLock<OverlayXattrs>,
     boot: OnceLock<String>,
+    /// Whether indexed layers can be mounted, and why or why not.
+    pub(crate) able: OnceLock<std::result::Result<String, String>>,
     /// What this process makes; begun with the first draft.
     pub(crate) session: Mutex<Option<Arc<Session>>>,
     /// What this process added and has not synced.
@@ -78,9 +83,11 @@ impl Store {
                 access,
                 overlay: OnceLock::new(),
                 boot: OnceLock::new(),
+                able: OnceLock::new(),
                 session: Mutex::default(),
                 unsynced: Mutex::default(),
             }),
+            policy: FormPolicy::Auto,
         })
     }
 
@@ -155,7 +162,7 @@ impl Store {
         Ok(())
     }
 
-    fn sync_file_system(&self) -> Result<()> {
+    pub(crate) fn sync_file_system(&self) -> Result<()> {
         let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
         rustix::fs::open(self.root(), flags, Mode::empty())
             .and_then(rustix::fs::syncfs)

@@ -11,7 +11,8 @@ use std::{
 
 use hoist_core::{Digest, image::Manifest};
 use hoist_store::{
-    CheckReport, Codec, Depth, Finding, Mode, Outcome, Part, Remedy, Store, check_format,
+    CheckReport, Codec, Depth, Finding, FormPolicy, Layer, Mode, Outcome, Part, Remedy, Store,
+    check_format,
 };
 use support::{Fixture, Tar, Tmpfs, image, reference};
 
@@ -84,6 +85,11 @@ fn manifest(store: &Store, config: &[u8], layers: &[Digest]) -> Vec<u8> {
         annotations: std::collections::BTreeMap::new(),
     })
     .unwrap()
+}
+
+/// The directory of an unpacked layer.
+fn tree(store: &Store, layer: &Layer) -> PathBuf {
+    store.layer_directory(&layer.diff_id).unwrap()
 }
 
 fn check(store: &Store, mode: Mode) -> CheckReport {
@@ -187,26 +193,37 @@ fn damage(chance: &mut Chance, root: &Path) -> String {
 fn any_damage_is_found_and_mended() {
     // In memory: every repair ends with a sync.
     let memory = Tmpfs::new(c"size=64m");
-    let root = memory.0.path().join("root");
-    let store = Store::open(&root).unwrap();
+    damage_and_mend(&memory.0.path().join("root"), FormPolicy::Unpacked, 200);
+}
+
+#[test]
+fn any_damage_to_indexed_layers_is_found_and_mended() {
+    // The kernel mounts nothing from files in memory.
+    let fixture = Fixture::new();
+    damage_and_mend(fixture.store.root(), FormPolicy::Indexed, 40);
+}
+
+fn damage_and_mend(root: &Path, form: FormPolicy, rounds: usize) {
+    let open = || Store::open(root).unwrap().with_form(form);
+    let store = open();
     fill(&store);
     assert_eq!(lines(&check(&store, Mode::Look).findings), "");
     let mut chance = Chance(20_240_501);
-    for round in 0..200 {
-        let done = damage(&mut chance, &root);
+    for round in 0..rounds {
+        let done = damage(&mut chance, root);
         let told = format!("round {round}, {done}");
-        let format = check_format(&root, Mode::Look).unwrap();
+        let format = check_format(root, Mode::Look).unwrap();
         if let Some(found) = format {
             assert_eq!(found.part, Part::Format, "{told}");
-            let mended = check_format(&root, Mode::Repair).unwrap().unwrap();
+            let mended = check_format(root, Mode::Repair).unwrap().unwrap();
             assert!(mended.is_settled(), "{told}");
         } else if done.starts_with("format.json") {
             // A version of tomorrow is nothing that could be mended today.
-            assert!(Store::open(&root).is_err(), "{told}");
-            check_format(&root, Mode::Repair).unwrap();
+            assert!(Store::open(root).is_err(), "{told}");
+            check_format(root, Mode::Repair).unwrap();
             std::fs::remove_file(root.join("format.json")).unwrap();
         } else {
-            let store = Store::open(&root).unwrap();
+            let store = open();
             let found = check(&store, Mode::Look).findings;
             assert!(!found.is_empty(), "{told}");
             assert_eq!(check(&store, Mode::Look).findings, found, "{told}");
@@ -229,7 +246,7 @@ fn any_damage_is_found_and_mended() {
                 assert_eq!(lines(&left), "", "{told}");
             }
         }
-        let store = Store::open(&root).unwrap();
+        let store = open();
         fill(&store);
         let left = check(&store, Mode::Look).findings;
         assert_eq!(lines(&left), "", "{told}");
@@ -239,15 +256,15 @@ fn any_damage_is_found_and_mended() {
 #[test]
 fn what_the_store_still_has_is_mended_without_anybodys_help() {
     let fixture = Fixture::new();
-    let store = &fixture.store;
+    let store = &fixture.store.clone().with_form(FormPolicy::Unpacked);
     let [own, foreign] = fill(store);
     let layers = store.image(&foreign).unwrap().layers;
-    std::fs::write(layers[0].path.join("etc/a"), "changed").unwrap();
+    std::fs::write(tree(store, &layers[0]).join("etc/a"), "changed").unwrap();
     let mode = std::fs::Permissions::from_mode(0o600);
-    std::fs::set_permissions(layers[1].path.join("usr/z"), mode).unwrap();
+    std::fs::set_permissions(tree(store, &layers[1]).join("usr/z"), mode).unwrap();
     let record = store.root().join(format!("images/{}.json", own.hex()));
     std::fs::write(record, "{}").unwrap();
-    let second = store.image(&foreign).unwrap().layers[1].path.clone();
+    let second = tree(store, &layers[1]);
     std::fs::remove_file(second.parent().unwrap().join("layer.json")).unwrap();
 
     let found = check(store, Mode::Look).findings;
@@ -261,7 +278,7 @@ fn what_the_store_still_has_is_mended_without_anybodys_help() {
     );
     assert_eq!(lines(&check(store, Mode::Look).findings), "");
     assert_eq!(
-        std::fs::read_to_string(layers[0].path.join("etc/a")).unwrap(),
+        std::fs::read_to_string(tree(store, &layers[0]).join("etc/a")).unwrap(),
         "first ".repeat(300)
     );
     // Nothing was thrown away before somebody said so.
@@ -273,10 +290,10 @@ fn what_the_store_still_has_is_mended_without_anybodys_help() {
 #[test]
 fn a_layer_that_nobody_has_a_copy_of_names_its_images() {
     let fixture = Fixture::new();
-    let store = &fixture.store;
+    let store = &fixture.store.clone().with_form(FormPolicy::Unpacked);
     let [own, _] = fill(store);
     let layer = store.image(&own).unwrap().layers.remove(0);
-    std::fs::write(layer.path.join("file"), "two").unwrap();
+    std::fs::write(tree(store, &layer).join("file"), "two").unwrap();
     let found = check(store, Mode::Look).findings;
     assert_eq!(
         (found[0].part, found[0].remedy),
@@ -297,7 +314,7 @@ fn a_layer_that_nobody_has_a_copy_of_names_its_images() {
 #[test]
 fn a_quick_look_reads_no_content_and_finds_what_is_missing() {
     let fixture = Fixture::new();
-    let store = &fixture.store;
+    let store = &fixture.store.clone().with_form(FormPolicy::Unpacked);
     let [own, foreign] = fill(store);
     let quick = || {
         store
@@ -309,19 +326,19 @@ fn a_quick_look_reads_no_content_and_finds_what_is_missing() {
         (String::new(), 0)
     );
     let layers = store.image(&foreign).unwrap().layers;
-    std::fs::write(layers[0].path.join("etc/z"), "LAST").unwrap();
+    std::fs::write(tree(store, &layers[0]).join("etc/z"), "LAST").unwrap();
     assert_eq!(lines(&quick().findings), "");
-    std::fs::write(layers[0].path.join("etc/z"), "longer").unwrap();
+    std::fs::write(tree(store, &layers[0]).join("etc/z"), "longer").unwrap();
     assert_eq!(quick().findings.len(), 1);
     let layer = store.image(&own).unwrap().layers.remove(1);
-    std::fs::remove_dir_all(layer.path.parent().unwrap()).unwrap();
+    std::fs::remove_dir_all(tree(store, &layer).parent().unwrap()).unwrap();
     assert_eq!(quick().findings.len(), 2);
 }
 
 #[test]
 fn what_is_not_of_hoists_making_is_set_aside() {
     let fixture = Fixture::new();
-    let store = &fixture.store;
+    let store = &fixture.store.clone().with_form(FormPolicy::Unpacked);
     fill(store);
     for path in [
         "names/x",

@@ -13,11 +13,20 @@ use std::{
     process::Command,
 };
 
-use hoist_store::Store;
+use hoist_core::Digest;
+use hoist_store::{FormPolicy, Store};
 use support::{Tar, archive_of, image, reference};
 
 const ROOT: &str = "HOIST_STORE_TEST_ROOT";
 const POINT: &str = "HOIST_STORE_TEST_POINT";
+const WAY: &str = "HOIST_STORE_TEST_WAY";
+
+/// How the layer comes.
+const WAYS: [&str; 4] = ["import", "unpacked", "indexed", "indexed gzip"];
+
+fn policy(way: &str) -> FormPolicy {
+    way.split(' ').next().unwrap().parse().unwrap_or_default()
+}
 
 fn die() -> ! {
     let own = rustix::process::getpid();
@@ -55,9 +64,12 @@ fn archive() -> Vec<u8> {
 }
 
 /// What the child does; it dies at `point`, or before it is asked to go on.
-fn child(root: &Path, point: &str) {
-    let bytes = archive();
-    let store = Store::open(root).unwrap();
+fn child(root: &Path, point: &str, way: &str) {
+    let mut bytes = archive();
+    if way.ends_with("gzip") {
+        bytes = support::gzip(&bytes);
+    }
+    let store = Store::open(root).unwrap().with_form(policy(way));
     let at = |name: &str| {
         if name == point {
             die();
@@ -67,12 +79,19 @@ fn child(root: &Path, point: &str) {
     let left = point
         .strip_prefix("byte ")
         .map_or(usize::MAX, |text| text.parse().unwrap());
-    let layer = store
-        .import_tar(Deadly {
-            bytes: &bytes,
-            left,
-        })
-        .unwrap();
+    let left = left.min(bytes.len() + usize::from(left == usize::MAX));
+    let deadly = Deadly {
+        bytes: &bytes,
+        left,
+    };
+    let layer = match way {
+        "import" => store.import_tar(deadly),
+        _ => {
+            let draft = store.try_begin_blob(&Digest::of(&bytes)).unwrap().unwrap();
+            store.import_layer(draft, deadly, "a tar", None)
+        }
+    };
+    let layer = layer.unwrap();
     at("imported");
     let draft = store.begin_layer().unwrap();
     std::fs::write(draft.path().join("half"), "half").unwrap();
@@ -90,8 +109,8 @@ fn child(root: &Path, point: &str) {
     die();
 }
 
-fn check(root: &Path, point: &str) {
-    let store = Store::open(root).unwrap();
+fn check(root: &Path, point: &str, way: &str) {
+    let store = Store::open(root).unwrap().with_form(policy(way));
     for summary in store.images().unwrap() {
         let found = store.image(&summary.id).unwrap();
         for layer in &found.layers {
@@ -101,6 +120,7 @@ fn check(root: &Path, point: &str) {
     for name in support::names(&root.join("layers")) {
         let diff_id = hoist_core::Digest::from_hex(&name).unwrap();
         archive_of(&store, &diff_id);
+        store.open_layer(&diff_id).unwrap();
     }
     let has_name = store.resolve("app").is_ok();
     assert_eq!(has_name, matches!(point, "tagged" | "synced"), "{point}");
@@ -127,7 +147,8 @@ fn check(root: &Path, point: &str) {
 #[test]
 fn a_killed_process_leaves_a_store_that_is_whole() {
     if let Some(root) = std::env::var_os(ROOT) {
-        return child(&PathBuf::from(root), &std::env::var(POINT).unwrap());
+        let var = |name| std::env::var(name).unwrap();
+        return child(&PathBuf::from(root), &var(POINT), &var(WAY));
     }
     let length = archive().len();
     let mut points: Vec<String> = [
@@ -155,17 +176,21 @@ fn a_killed_process_leaves_a_store_that_is_whole() {
     ] {
         points.push(format!("byte {byte}"));
     }
-    for point in points {
+    let ways = WAYS
+        .iter()
+        .flat_map(|way| points.iter().map(move |point| (way, point)));
+    for (way, point) in ways {
         let home = tempfile::tempdir().unwrap();
         let root = home.path().join("root");
         let output = Command::new(std::env::current_exe().unwrap())
             .args(["--exact", "a_killed_process_leaves_a_store_that_is_whole"])
             .env(ROOT, &root)
-            .env(POINT, &point)
+            .env(POINT, point)
+            .env(WAY, way)
             .output()
             .unwrap();
-        assert_eq!(output.status.signal(), Some(9), "{point}: {output:?}");
-        check(&root, &point);
+        assert_eq!(output.status.signal(), Some(9), "{way} {point}: {output:?}");
+        check(&root, point, way);
     }
 }
 

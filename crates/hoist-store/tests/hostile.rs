@@ -8,21 +8,75 @@ mod support;
 use std::path::PathBuf;
 
 use hoist_core::{Describe, Kind};
-use hoist_store::Layer;
-use support::{Fixture, Tar};
+use hoist_store::{FormPolicy, Layer, StoreError};
+use support::{Fixture, Opened, Tar};
 
+/// Layers from elsewhere come in both forms, as they are or compressed.
+const WAYS: [(FormPolicy, bool); 3] = [
+    (FormPolicy::Unpacked, false),
+    (FormPolicy::Indexed, false),
+    (FormPolicy::Indexed, true),
+];
+
+fn bring(fixture: &Fixture, tar: &[u8], way: (FormPolicy, bool)) -> Result<Layer, StoreError> {
+    let store = fixture.with_form(way.0);
+    let draft = store.begin_blob().unwrap();
+    let blob = if way.1 {
+        support::gzip(tar)
+    } else {
+        tar.to_vec()
+    };
+    store.import_layer(draft, blob.as_slice(), "a tar", None)
+}
+
+/// Refused in every form, and in the same words.
 fn refused(fixture: &Fixture, tar: Tar) -> String {
     let bytes = tar.finish();
     let error = fixture.store.import_tar(bytes.as_slice()).unwrap_err();
+    let expected = hoist_core::error::chain(&error);
+    for way in WAYS {
+        let error = bring(fixture, &bytes, way).unwrap_err();
+        let found = hoist_core::error::chain(&error);
+        let ending = |text: &str| text.rsplit(": ").next().unwrap().to_owned();
+        assert_eq!(ending(&found), ending(&expected), "{way:?}: {found}");
+        for directory in ["layers", "blobs/sha256"] {
+            assert_eq!(fixture.names(directory), [""; 0], "{directory}");
+        }
+    }
     assert_eq!(fixture.drafts(), Vec::<PathBuf>::new());
-    assert_eq!(fixture.names("layers"), Vec::<String>::new());
     assert_eq!(fixture.names(".."), ["root"], "nothing beside the store");
-    hoist_core::error::chain(&error)
+    expected
 }
 
-fn unpacked(fixture: &Fixture, tar: Tar) -> Layer {
+/// A layer in a store of its own.
+struct Taken {
+    _fixture: Fixture,
+    layer: Layer,
+    root: Opened,
+}
+
+/// The layer of the archive by every way.
+fn taken(tar: Tar) -> Vec<Taken> {
     let bytes = tar.finish();
-    fixture.store.import_tar(bytes.as_slice()).unwrap()
+    let of = |fixture: Fixture, layer: Layer| {
+        let root = fixture.open(&layer);
+        Taken {
+            _fixture: fixture,
+            layer,
+            root,
+        }
+    };
+    let fixture = Fixture::new();
+    let layer = fixture.store.import_tar(bytes.as_slice()).unwrap();
+    let mut all = vec![of(fixture, layer)];
+    for way in WAYS {
+        let fixture = Fixture::new();
+        let layer = bring(&fixture, &bytes, way).unwrap();
+        let archive = support::archive_of(&fixture.store, &layer.diff_id);
+        assert_eq!(archive, bytes, "{way:?}");
+        all.push(of(fixture, layer));
+    }
+    all
 }
 
 fn all_refused(table: Vec<(Tar, &str)>) {
@@ -166,39 +220,36 @@ fn numbers_and_types_that_mean_nothing_are_refused() {
 
 /// As with Docker, where the file system does not know an attribute, or the name ends in a slash.
 #[test]
-fn what_is_merely_odd_is_unpacked() {
-    let fixture = Fixture::new();
-    let layer = unpacked(
-        &fixture,
-        Tar::default()
-            .entry(b'0', "./", "", b"")
-            .pax("SCHILY.xattr.system.none", b"1")
-            .file("/absolute//name", "x")
-            .pax("SCHILY.xattr.nonsense", b"1")
-            .file("./x", ""),
-    );
-    assert_eq!(support::names(&layer.path), ["absolute", "x"]);
+fn what_is_merely_odd_is_taken() {
+    let tar = Tar::default()
+        .entry(b'0', "./", "", b"")
+        .pax("SCHILY.xattr.system.none", b"1")
+        .file("/absolute//name", "x")
+        .pax("SCHILY.xattr.nonsense", b"1")
+        .file("./x", "");
+    for Taken { root, .. } in taken(tar) {
+        assert_eq!(support::names(&root.join("")), ["absolute", "x"]);
+    }
 }
 
 #[test]
 fn links_that_point_out_lead_back_into_the_layer() {
-    let fixture = Fixture::new();
-    let victim = fixture.home.path().join("victim");
+    let home = tempfile::tempdir().unwrap();
+    let victim = home.path().join("victim");
     std::fs::create_dir(&victim).unwrap();
     std::fs::write(victim.join("file"), "untouched").unwrap();
     let target = victim.to_str().unwrap();
     let below = target.trim_start_matches('/');
-    let layer = unpacked(
-        &fixture,
-        Tar::default()
-            .directory(below)
-            .symlink("absolute", target)
-            .symlink("relative", &format!("../../../../../../../..{target}"))
-            .file("absolute/file", "inside")
-            .file("relative/other", "inside")
-            .file(".wh..wh.plnk", "aufs keeps its own things here"),
-    );
-    assert_eq!(support::names(&layer.path.join(below)), ["file", "other"]);
+    let tar = Tar::default()
+        .directory(below)
+        .symlink("absolute", target)
+        .symlink("relative", &format!("../../../../../../../..{target}"))
+        .file("absolute/file", "inside")
+        .file("relative/other", "inside")
+        .file(".wh..wh.plnk", "aufs keeps its own things here");
+    for Taken { root, .. } in taken(tar) {
+        assert_eq!(support::names(&root.join(below)), ["file", "other"]);
+    }
     assert_eq!(support::names(&victim), ["file"]);
     assert_eq!(
         std::fs::read_to_string(victim.join("file")).unwrap(),
@@ -208,8 +259,8 @@ fn links_that_point_out_lead_back_into_the_layer() {
 
 #[test]
 fn the_last_component_is_never_followed() {
-    let fixture = Fixture::new();
-    let victim = fixture.home.path().join("victim");
+    let home = tempfile::tempdir().unwrap();
+    let victim = home.path().join("victim");
     std::fs::write(&victim, "untouched").unwrap();
     let target = victim.to_str().unwrap();
     let tar = |next: fn(Tar) -> Tar| next(Tar::default().symlink("link", target));
@@ -222,7 +273,7 @@ fn the_last_component_is_never_followed() {
         tar(|tar| tar.hard_link("again", "link")),
         tar(|tar| tar.file(".wh.link", "")),
     ] {
-        unpacked(&fixture, tar);
+        taken(tar);
     }
     let stat = std::fs::symlink_metadata(&victim).unwrap();
     assert_eq!(std::fs::read_to_string(&victim).unwrap(), "untouched");
@@ -231,40 +282,34 @@ fn the_last_component_is_never_followed() {
 
 #[test]
 fn later_entries_replace_earlier_ones() {
-    let fixture = Fixture::new();
-    let layer = unpacked(
-        &fixture,
-        Tar::default()
-            .file("a", "first")
-            .file("a", "second")
-            .file("dir/deep/file", "gone")
-            .file("dir", "a file now")
-            .file("tree/x", "kept")
-            .directory("tree/")
-            .file("tree/y", "kept")
-            .symlink("swap", "tree")
-            .file("swap/through", "in tree")
-            .directory("swap")
-            .file("swap/own", "in swap"),
-    );
-    let read = |path: &str| std::fs::read_to_string(layer.path.join(path)).unwrap();
-    assert_eq!(read("a"), "second");
-    assert_eq!(read("dir"), "a file now");
-    assert_eq!(
-        support::names(&layer.path.join("tree")),
-        ["through", "x", "y"]
-    );
-    assert_eq!(support::names(&layer.path.join("swap")), ["own"]);
+    let tar = Tar::default()
+        .file("a", "first")
+        .file("a", "second")
+        .file("dir/deep/file", "gone")
+        .file("dir", "a file now")
+        .file("tree/x", "kept")
+        .directory("tree/")
+        .file("tree/y", "kept")
+        .symlink("swap", "tree")
+        .file("swap/through", "in tree")
+        .directory("swap")
+        .file("swap/own", "in swap");
+    for Taken { root, .. } in taken(tar) {
+        let read = |path: &str| std::fs::read_to_string(root.join(path)).unwrap();
+        assert_eq!(read("a"), "second");
+        assert_eq!(read("dir"), "a file now");
+        assert_eq!(support::names(&root.join("tree")), ["through", "x", "y"]);
+        assert_eq!(support::names(&root.join("swap")), ["own"]);
+    }
 }
 
 /// A whiteout is about the layers below, wherever it stands among the entries of its own.
 #[test]
 fn whiteouts_hide_lower_layers_only() {
-    let fixture = Fixture::new();
-    let opaque = |layer: &Layer, path: &str| {
+    let opaque = |root: &Opened, path: &str| {
         let mut value = [0; 8];
-        let path = layer.path.join(path);
-        rustix::fs::lgetxattr(path, "trusted.overlay.opaque", &mut value[..]).is_ok()
+        let name = "trusted.overlay.opaque";
+        rustix::fs::lgetxattr(root.join(path), name, &mut value[..]).is_ok()
     };
     let before = Tar::default()
         .file(".wh.dir", "")
@@ -276,33 +321,30 @@ fn whiteouts_hide_lower_layers_only() {
         .file(".wh.dir", "")
         .file("file", "new")
         .file(".wh.file", "");
-    let before = unpacked(&fixture, before);
-    let after = unpacked(&fixture, after);
-    for layer in [&before, &after] {
-        let file = std::fs::read_to_string(layer.path.join("file")).unwrap();
+    let (before, after) = (taken(before), taken(after));
+    for Taken { root, .. } in before.iter().chain(&after) {
+        let file = std::fs::read_to_string(root.join("file")).unwrap();
         assert_eq!(file, "new");
+        // A file that only implies its directory still makes it one that hides.
+        assert!(opaque(root, "dir"));
     }
-    assert!(opaque(&after, "dir"));
-    // A file that only implies its directory still makes it one that hides.
-    assert_eq!(before.diff_id, after.diff_id);
+    assert_eq!(before[0].layer.diff_id, after[0].layer.diff_id);
 }
 
 /// With overlayfs' own attributes an archive could speak about other layers.
 #[test]
 fn attributes_of_overlayfs_are_dropped() {
-    let fixture = Fixture::new();
-    let layer = unpacked(
-        &fixture,
-        Tar::default()
-            .pax("SCHILY.xattr.trusted.overlay.redirect", b"/etc")
-            .directory("a/")
-            .pax("SCHILY.xattr.user.overlay.metacopy", b"")
-            .file("b", ""),
-    );
+    let tar = Tar::default()
+        .pax("SCHILY.xattr.trusted.overlay.redirect", b"/etc")
+        .directory("a/")
+        .pax("SCHILY.xattr.user.overlay.metacopy", b"")
+        .file("b", "");
     let mut names = [0; 256];
-    for path in ["a", "b"] {
-        let listed = rustix::fs::llistxattr(layer.path.join(path), &mut names[..]).unwrap();
-        assert_eq!(listed, 0, "{path}");
+    for Taken { root, .. } in taken(tar) {
+        for path in ["a", "b"] {
+            let listed = rustix::fs::llistxattr(root.join(path), &mut names[..]).unwrap();
+            assert_eq!(listed, 0, "{path}");
+        }
     }
 }
 

@@ -108,7 +108,7 @@ fn a_tree_with_everything_survives_the_archive_and_keeps_its_digest() {
         let copy = other.store.import_tar(packed.as_slice()).unwrap();
         assert_eq!((copy.diff_id, copy.size), (layer.diff_id, layer.size));
     }
-    let root = other.store.layer(&layer.diff_id).unwrap().path;
+    let root = other.open(&layer);
     let stat = |path: &str| std::fs::symlink_metadata(root.join(path)).unwrap();
     assert_eq!(stat("su").mode() & 0o7777, 0o4755);
     assert_eq!((stat("su").uid(), stat("su").gid()), (3_000_000, 8));
@@ -217,7 +217,8 @@ fn gnu_tar_of_a_layer_is_the_same_layer() {
     ] {
         let mut command = Command::new("tar");
         command.args(["--create", "--file=-", "--sort=inode", "--directory"]);
-        command.arg(&layer.path).arg(format!("--format={format}"));
+        command.arg(fixture.directory(&layer).join("tree"));
+        command.arg(format!("--format={format}"));
         if sparse {
             command.arg("--sparse");
         }
@@ -231,7 +232,7 @@ fn gnu_tar_of_a_layer_is_the_same_layer() {
         assert!(output.status.success(), "{output:?}");
         let copy = fixture.store.import_tar(output.stdout.as_slice()).unwrap();
         if format == "gnu" {
-            let content = std::fs::read(copy.path.join("sparse")).unwrap();
+            let content = std::fs::read(fixture.open(&copy).join("sparse")).unwrap();
             assert_eq!(
                 (content.len(), &content[1 << 20..][..4]),
                 (1 << 21, &b"data"[..])
@@ -295,7 +296,7 @@ fn an_overlay_upper_directory_becomes_the_layer() {
     }
     let options = format!(
         "lowerdir={},upperdir={},workdir={},redirect_dir=off,metacopy=off",
-        base.path.display(),
+        fixture.directory(&base).join("tree").display(),
         draft.path().display(),
         draft.work().display()
     );
@@ -388,7 +389,7 @@ fn a_layer_may_be_deeper_than_any_path() {
 fn a_changed_layer_does_not_pass_for_itself() {
     let fixture = Fixture::new();
     let layer = fixture.layer("original");
-    std::fs::write(layer.path.join("file"), "tampered").unwrap();
+    std::fs::write(fixture.directory(&layer).join("tree/file"), "tampered").unwrap();
     let error = fixture
         .store
         .write_tar(&layer.diff_id, std::io::sink())
@@ -474,7 +475,7 @@ fn what_no_sync_confirmed_is_missing_after_another_boot() {
         .store
         .put_image(&support::image("x", &[&layer]))
         .unwrap();
-    let record = layer.path.with_file_name("layer.json");
+    let record = fixture.directory(&layer).join("layer.json");
     let image = fixture
         .store
         .root()

@@ -4,6 +4,7 @@
 //! |---|---|
 //! | `HOIST_ROOT` | persistent data; default `/var/lib/hoist`, for ordinary users `$XDG_DATA_HOME/hoist` |
 //! | `HOIST_RUN` | live state, on tmpfs; default `/run/hoist`, for ordinary users `$XDG_RUNTIME_DIR/hoist` |
+//! | `HOIST_LAYER_FORM` | how layers from registries and archives lie on disk: `auto` (default), `indexed`, `unpacked` |
 //! | `NO_COLOR` | no colours, whatever its value unless empty |
 //! | `TZ` | the zone of times without one, as everywhere |
 //! | `DOCKER_CONFIG`, `HTTP_PROXY`, … | see [`registries`] and [`remote`] |
@@ -18,6 +19,7 @@ use std::{
 };
 
 use hoist_core::{Digest, Kind, time::Timestamp};
+use hoist_store::FormPolicy;
 use jiff::{Zoned, tz::TimeZone};
 
 use crate::error::CliError;
@@ -57,7 +59,18 @@ pub(crate) fn engine() -> Result<hoist_engine::Settings, CliError> {
         run,
         program,
         rootless,
+        layer_form: layer_form()?,
     })
+}
+
+fn layer_form() -> Result<FormPolicy, CliError> {
+    match env::var_os("HOIST_LAYER_FORM") {
+        Some(value) if !value.is_empty() => {
+            let parsed = value.to_string_lossy().parse();
+            parsed.map_err(|error| CliError::invalid(format!("HOIST_LAYER_FORM: {error}")))
+        }
+        _ => Ok(FormPolicy::Auto),
+    }
 }
 
 /// The value of an environment variable, for `-e NAME` and `--build-arg NAME`.

@@ -27,6 +27,7 @@ mod image_content;
 mod images;
 mod isolation;
 mod kill9;
+mod layer_forms;
 mod lifecycle;
 mod limits;
 mod logs;

@@ -1,14 +1,15 @@
-//! Another kernel, and nothing but cgroup v2: Debian's own kernel in an emulated machine.
+//! Other kernels, and nothing but cgroup v2: Debian's own in an emulated machine.
 
 use std::path::Path;
 use std::process::Command;
 
 use crate::support::{Child, base_archive, made_by};
 
-/// Runs a shell script as root in the machine; what it printed. The script ends at its first failure.
-fn in_the_machine(script: &str) -> String {
+/// Runs a shell script as root in the machine, with the kernel of a release; what it printed. The script
+/// ends at its first failure.
+fn in_the_machine(release: &str, script: &str) -> String {
     let xtask = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../xtask");
-    let kernel = made_by("vm", "vm/vmlinuz");
+    let kernel = made_by("vm", &format!("vm/{release}/vmlinuz"));
     let kernel = kernel.parent().expect("a directory");
     let directory = tempfile::tempdir().expect("a directory");
     let commands = directory.path().join("commands");
@@ -26,6 +27,7 @@ fn in_the_machine(script: &str) -> String {
 #[test]
 fn limits_and_network_on_cgroup_v2() {
     let printed = in_the_machine(
+        "bookworm",
         "hoist import --change 'CMD [\"sh\"]' /base.tar busybox\n\
          test \"$(hoist run --rm busybox echo hello)\" = hello\n\
          hoist run -d --name box --memory 64m --cpus 0.5 --pids-limit 32 -p 8080:80 busybox httpd -f -h /etc -p 80\n\
@@ -43,6 +45,40 @@ fn limits_and_network_on_cgroup_v2() {
          test -z \"$(ls -d /sys/fs/cgroup/hoist/*/ 2>/dev/null)\"\n\
          hoist system prune -f\n\
          test -z \"$(ls /sys/class/net | grep -v lo)\"\n\
+         echo everything held\n",
+    );
+    assert!(printed.contains("\neverything held\n"), "{printed}");
+}
+
+/// The first kernel that mounts indexed layers, whose overlays take only mounts that are attached.
+#[test]
+fn indexed_layers_on_linux_6_12() {
+    let printed = in_the_machine(
+        "trixie",
+        "hoist import --change 'CMD [\"sh\"]' /base.tar busybox\n\
+         hoist info | grep 'Layer form: unpacked (.* on the file system of /var/lib/hoist)'\n\
+         mkdir /app\n\
+         printf 'FROM busybox\\nRUN mkdir /d && echo 1 >/d/one && echo x >/d/gone\\nRUN rm /d/gone\\nVOLUME /d\\n' >/app/Dockerfile\n\
+         hoist build -q -t app /app\n\
+         hoist save -o /app.tar app\n\
+         dd if=/dev/zero of=/disk bs=1M count=0 seek=100\n\
+         mke2fs -F /disk 100000\n\
+         mkdir /ext\n\
+         mount -o loop -t ext4 /disk /ext\n\
+         export HOIST_ROOT=/ext/root HOIST_RUN=/run/other\n\
+         hoist info | grep 'Layer form: indexed (kernel 6.12, root)'\n\
+         hoist load -i /app.tar\n\
+         test $(ls /ext/root/layers/*/layer.erofs | wc -l) = 3\n\
+         test \"$(hoist run --rm --network none app ls /d)\" = one\n\
+         hoist run -d --name box --network none app sleep 1000\n\
+         test \"$(hoist exec box cat /d/one)\" = 1\n\
+         printf 'FROM app AS a\\nRUN echo 2 >/two\\nFROM scratch\\nCOPY --from=a /two /d /\\n' >/app/Dockerfile\n\
+         hoist build -q -o /out /app\n\
+         test \"$(cat /out/one /out/two)\" = \"$(printf '1\\n2')\"\n\
+         test $(grep -c ' erofs ' /proc/self/mountinfo) = 0\n\
+         hoist rm -f box\n\
+         hoist system prune -af\n\
+         umount /ext\n\
          echo everything held\n",
     );
     assert!(printed.contains("\neverything held\n"), "{printed}");

@@ -2,9 +2,9 @@
 
 use std::path::{Path, PathBuf};
 
+use hoist_core::Digest;
 use hoist_engine::Engine;
 use hoist_store::StoredImage;
-use rustix::fs::{CWD, Mode, OFlags, openat};
 
 use super::{
     from_root,
@@ -39,7 +39,7 @@ pub fn why_module_is_missing(
     })?;
     let top = name.split('.').next().unwrap_or(name);
     let told = |directory: &PathBuf, closed: Option<Closed>| {
-        let origin = origin(image, &directory.join(top))
+        let origin = origin(engine, image, &directory.join(top))
             .map(|instruction| format!(" (from {instruction})"))
             .unwrap_or_default();
         let place = from_root(directory);
@@ -67,17 +67,17 @@ pub fn why_module_is_missing(
 }
 
 /// The instruction of the topmost layer that has `path`.
-fn origin(image: &StoredImage, path: &Path) -> Option<String> {
+fn origin(engine: &Engine, image: &StoredImage, path: &Path) -> Option<String> {
     let file = path.with_extension("py");
-    let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
-    let has = |layer: &Path| {
-        let Ok(fd) = openat(CWD, layer, flags, Mode::empty()) else {
+    let has = |layer: &Digest| {
+        let Ok(fd) = engine.store().open_layer(layer) else {
             return false;
         };
-        let root = Root::new(fd, layer.to_owned(), Ownership::Kept);
+        let root = Root::new(fd, layer.to_string().into(), Ownership::Kept);
         root.follow(path).is_ok() || root.follow(&file).is_ok()
     };
-    let number = image.layers.iter().rposition(|layer| has(&layer.path))?;
+    let mut layers = image.layers.iter();
+    let number = layers.rposition(|layer| has(&layer.diff_id))?;
     let mut history = image
         .image
         .history

@@ -3,7 +3,6 @@
 
 use std::{
     collections::{BTreeMap, BTreeSet},
-    path::PathBuf,
     sync::{
         Arc, Mutex, MutexGuard, PoisonError,
         atomic::{AtomicBool, Ordering},
@@ -226,7 +225,6 @@ impl<'a> Elsewhere<'a> {
                 absent.push(*diff_id);
                 Layer {
                     diff_id: *diff_id,
-                    path: PathBuf::new(),
                     size: 0,
                 }
             }));

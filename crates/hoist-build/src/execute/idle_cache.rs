@@ -81,10 +81,10 @@ impl Worker<'_> {
         let Some(layer) = record.layer.filter(|_| record.size >= WORTH) else {
             return;
         };
-        let Ok(layer) = self.engine.store().layer(&layer) else {
+        let Ok(place) = self.engine.store().layer_place(&layer) else {
             return;
         };
-        let found = caches_in(&layer.path);
+        let found = caches_in(&place);
         for target in idle {
             let hint = match found.first() {
                 Some(path) => format!(

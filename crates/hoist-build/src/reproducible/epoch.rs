@@ -37,7 +37,6 @@ use crate::{
     context::Context,
     error::BuildError,
     excerpt::Listing,
-    execute::open_directory,
     request::{BuildRequest, NamedContext, Timestamps},
     tree::{Entry, Ownership, Root, filter::Filter, walk},
 };
@@ -172,8 +171,9 @@ impl Question<'_> {
         };
         for (name, image) in self.bases(resolution)? {
             for layer in &image.image.rootfs.diff_ids {
-                let path = self.engine.store().layer(layer)?.path;
-                let root = Root::new(open_directory(&path)?, path, Ownership::Kept);
+                let store = self.engine.store();
+                let path = store.layer_place(layer)?;
+                let root = Root::new(store.open_layer(layer)?, path, Ownership::Kept);
                 let entries = walk(&root, Path::new(""), &Filter::ignoring(None))?;
                 if let Some((seconds, path)) = newest(&entries)
                     && seconds > epoch.seconds

@@ -13,7 +13,6 @@ use serde::{Deserialize, Serialize};
 use super::scan::{Finding, RULES, Scanner};
 use crate::{
     error::BuildError,
-    execute::open_directory,
     tree::{Ownership, Root},
 };
 
@@ -67,7 +66,7 @@ pub fn secrets_in_image(engine: &Engine, image: &Digest) -> Result<Vec<SecretInI
         let note = match known.filter(|note: &Note| note.rules == RULES) {
             Some(note) => note,
             None => {
-                let directory = open_directory(&layer.path)?;
+                let directory = store.open_layer(&layer.diff_id)?;
                 let root = Root::new(directory, PathBuf::from("/"), Ownership::Kept);
                 let found = Scanner::new(&[]).scan(&root)?;
                 let note = Note {

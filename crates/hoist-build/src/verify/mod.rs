@@ -110,6 +110,8 @@ fn compare_builds(
 
 /// Where the layer of `step` lies, if it has one.
 fn tree_of(engine: &Engine, step: &BuiltStep) -> Result<Option<std::path::PathBuf>, BuildError> {
-    let layer = step.diff_id.map(|layer| engine.store().layer(&layer));
-    Ok(layer.transpose()?.map(|layer| layer.path))
+    let layer = step
+        .diff_id
+        .map(|layer| engine.store().layer_directory(&layer));
+    Ok(layer.transpose()?)
 }

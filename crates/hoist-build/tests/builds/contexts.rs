@@ -157,7 +157,7 @@ fn steps_find_the_hosts_memory_and_limits_that_were_asked_for() {
     };
     let built = world.build(&request).built();
     assert_eq!(world.files(&built.id, "limit"), "0644 0:0 limit \"100\\n\"");
-    let layer = &world.engine.store().image(&built.id).unwrap().layers[1].path;
+    let layer = &world.layers(&built.id)[1];
     let hosts = fs::read_to_string(layer.join("hosts")).unwrap();
     assert!(
         hosts.contains("10.1.2.3\tdb\n") && hosts.contains("127.0.0.1\tme\n"),

@@ -11,7 +11,10 @@ pub(crate) mod scripted;
 
 use std::{
     fs,
-    os::{fd::AsRawFd, unix::fs::MetadataExt},
+    os::{
+        fd::{AsRawFd, OwnedFd},
+        unix::fs::MetadataExt,
+    },
     path::{Path, PathBuf},
     sync::{Mutex, atomic::AtomicBool},
 };
@@ -144,6 +147,17 @@ impl World {
         self.build(&self.request())
     }
 
+    /// The layers of an image, opened, the lowest first.
+    pub(crate) fn layers(&self, image: &Digest) -> Vec<Opened> {
+        let store = self.engine.store();
+        let layers = store.image(image).expect("the image").layers;
+        let open = |layer: &hoist_store::Layer| store.open_layer(&layer.diff_id);
+        layers
+            .iter()
+            .map(|layer| Opened(open(layer).expect("a layer")))
+            .collect()
+    }
+
     /// The files below `path` of an image: mode, owner, path, and content or target.
     pub(crate) fn files(&self, image: &Digest, path: &str) -> String {
         let stored = self.engine.store().image(image).expect("the image");
@@ -171,6 +185,16 @@ pub(crate) fn access() -> RemoteAccess {
         ..GitProgram::default()
     };
     RemoteAccess::new(Downloader::new(options).expect("a client"), git)
+}
+
+/// A layer that is open.
+pub(crate) struct Opened(OwnedFd);
+
+impl Opened {
+    /// A path in the layer, that works as long as this value lives.
+    pub(crate) fn join(&self, path: &str) -> PathBuf {
+        PathBuf::from(format!("/proc/self/fd/{}", self.0.as_raw_fd())).join(path)
+    }
 }
 
 /// Busybox with a few of its names, two users, and a link among the directories.
@@ -251,6 +275,7 @@ fn open(directory: &Path) -> Engine {
         run: directory.join("run"),
         program: PathBuf::from(env!("CARGO_BIN_EXE_hoist-build-test")),
         rootless: false,
+        layer_form: hoist_store::FormPolicy::Auto,
         default_root: false,
     };
     Engine::open(settings).expect("a data root")

@@ -11,6 +11,7 @@ use std::{
 };
 
 use hoist_core::Digest;
+use hoist_runtime::LowerLayer;
 use hoist_sys::mount::{Attributes, Change, Propagation, set_attributes};
 use rustix::{
     fs::CWD,
@@ -66,7 +67,7 @@ impl Engine {
                 place.display()
             )));
         }
-        let lower = self.lower_directories(&stored.image.rootfs.diff_ids)?;
+        let lower = self.lower_layers(&stored.image.rootfs.diff_ids)?;
         let mount = self.detached(lower, &self.source(&stored.id))?;
         let flags = MoveMountFlags::MOVE_MOUNT_F_EMPTY_PATH;
         rustix::mount::move_mount(&mount, "", CWD, &place, flags)
@@ -77,7 +78,7 @@ impl Engine {
     }
 
     /// A read-only mount of layers that is attached nowhere.
-    fn detached(&self, lower: Vec<PathBuf>, source: &str) -> Result<OwnedFd, EngineError> {
+    fn detached(&self, lower: Vec<LowerLayer>, source: &str) -> Result<OwnedFd, EngineError> {
         let lower = self.two_at_least(lower)?;
         let mount = hoist_runtime::overlay_mount(&lower, source)?;
         let change = Change {
@@ -163,12 +164,12 @@ impl Engine {
     }
 
     /// Overlay wants two layers at least; empty ones below change nothing.
-    fn two_at_least(&self, mut lower: Vec<PathBuf>) -> Result<Vec<PathBuf>, EngineError> {
+    fn two_at_least<L: From<PathBuf>>(&self, mut lower: Vec<L>) -> Result<Vec<L>, EngineError> {
         for name in ["empty", "empty-too"] {
             if lower.len() < 2 {
                 let empty = self.settings().run.join(name);
                 make_dirs(&empty)?;
-                lower.push(empty);
+                lower.push(empty.into());
             }
         }
         Ok(lower)

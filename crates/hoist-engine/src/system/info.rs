@@ -27,6 +27,7 @@ impl Engine {
         if self.settings().rootless {
             security.push("name=rootless");
         }
+        let layers = self.store().form_choice();
         Ok(json!({
             "Containers": containers.len(),
             "ContainersRunning": running,
@@ -34,6 +35,7 @@ impl Engine {
             "ContainersStopped": containers.len() - running,
             "Images": self.store().images()?.len(),
             "Driver": "overlay2",
+            "LayerForm": { "Form": layers.form.name(), "Reason": layers.reason },
             "LoggingDriver": "json-file",
             "CgroupDriver": "cgroupfs",
             "CgroupVersion": if fs::exists("/sys/fs/cgroup/cgroup.controllers").unwrap_or(false) { "2" } else { "1" },

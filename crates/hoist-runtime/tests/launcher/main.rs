@@ -169,7 +169,7 @@ fn rootfs(request: &Request) -> Rootfs {
         return Rootfs::Directory(request.upper.clone());
     }
     Rootfs::Overlay {
-        lower: request.lower.clone(),
+        lower: request.lower.iter().map(Into::into).collect(),
         upper: request.upper.clone(),
         work: request.work.clone(),
         volatile: true,

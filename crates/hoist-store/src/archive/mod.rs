@@ -73,6 +73,8 @@ pub(crate) struct Member {
     pub(crate) group: u32,
     /// Whole seconds since 1970.
     pub(crate) modified: i64,
+    /// What pax records add to these seconds; never written.
+    pub(crate) nanoseconds: u32,
     /// Bytes of data: of the file, holes included.
     pub(crate) size: u64,
     /// Target of a symbolic or hard link.
@@ -92,6 +94,7 @@ impl Member {
             user: 0,
             group: 0,
             modified: 0,
+            nanoseconds: 0,
             size: 0,
             link: Vec::new(),
             device: (0, 0),

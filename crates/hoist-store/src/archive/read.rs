@@ -110,7 +110,7 @@ impl<R: BufRead> Reader<R> {
 
     /// The next entry, after skipping what was not read of the last one; `None` at the end.
     pub(crate) fn next(&mut self) -> Result<Option<(Member, Data)>> {
-        self.skip(self.data + self.padding)?;
+        self.skip(self.data.saturating_add(self.padding))?;
         (self.data, self.padding) = (0, 0);
         let mut prelude = Prelude::default();
         loop {
@@ -129,6 +129,11 @@ impl<R: BufRead> Reader<R> {
                 _ => return self.member(&block, prelude).map(Some),
             }
         }
+    }
+
+    /// Bytes read so far: after [`next`](Self::next), where the data of the member begin.
+    pub(crate) const fn offset(&self) -> u64 {
+        self.offset
     }
 
     /// Read data of the current member; 0 at their end.
@@ -175,12 +180,20 @@ impl<R: BufRead> Reader<R> {
         }
     }
 
-    fn skip(&mut self, count: u64) -> Result<()> {
-        let skipped = io::copy(&mut self.input.by_ref().take(count), &mut io::sink())
-            .map_err(|source| self.broken(source))?;
-        self.offset += skipped;
-        if skipped < count {
-            return Err(self.broken(io::ErrorKind::UnexpectedEof.into()));
+    fn skip(&mut self, mut count: u64) -> Result<()> {
+        while count > 0 {
+            let there = match self.input.fill_buf() {
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
+                result => result.map(<[u8]>::len),
+            };
+            let there = there.map_err(|source| self.broken(source))?;
+            if there == 0 {
+                return Err(self.broken(io::ErrorKind::UnexpectedEof.into()));
+            }
+            let skipped = usize::try_from(count).unwrap_or(usize::MAX).min(there);
+            self.input.consume(skipped);
+            self.offset += skipped as u64;
+            count -= skipped as u64;
         }
         Ok(())
     }
@@ -304,14 +317,18 @@ impl<R: BufRead> Reader<R> {
             .ok_or_else(|| refused("its user id is not a number below 4294967295"))?;
         let group = owner(field("gid", 116..124))
             .ok_or_else(|| refused("its group id is not a number below 4294967295"))?;
-        let modified = field("mtime", 136..148)
-            .ok_or_else(|| refused("its modification time is not a number"))?;
+        let (modified, nanoseconds) = match records.remove(b"mtime".as_slice()) {
+            Some(text) => instant(&text),
+            None => number(&block[136..148]).map(|seconds| (seconds, 0)),
+        }
+        .ok_or_else(|| refused("its modification time is not a number"))?;
         let mode = number(&block[100..108]).ok_or_else(|| refused("its mode is not a number"))?;
         let mut member = Member {
             mode: u32::try_from(mode & 0o7777).unwrap_or(0),
             user,
             group,
             modified,
+            nanoseconds,
             link: records
                 .remove(b"linkpath".as_slice())
                 .or(prelude.link)
@@ -441,14 +458,28 @@ fn number(field: &[u8]) -> Option<i64> {
 
 /// A decimal number, rounded down to a whole one.
 fn decimal(text: &[u8]) -> Option<i64> {
+    instant(text).map(|(whole, _)| whole)
+}
+
+/// A decimal number as whole ones and the billionths above them; what is finer is cut off.
+fn instant(text: &[u8]) -> Option<(i64, u32)> {
     let text = std::str::from_utf8(text).ok()?;
     let (whole, fraction) = text.split_once('.').unwrap_or((text, ""));
     if !fraction.bytes().all(|digit| digit.is_ascii_digit()) {
         return None;
     }
     let value: i64 = whole.parse().ok()?;
-    let below = whole.starts_with('-') && fraction.bytes().any(|digit| digit != b'0');
-    value.checked_sub(i64::from(below))
+    let billionths: u32 = format!("{fraction:0<9}").get(..9)?.parse().ok()?;
+    if !whole.starts_with('-') || fraction.bytes().all(|digit| digit == b'0') {
+        return Some((value, billionths));
+    }
+    // Below zero the fraction leads away from it.
+    let rest = (1_000_000_000 - billionths) % 1_000_000_000;
+    let whole = value.checked_sub(1)?;
+    Some(match rest {
+        0 => (value, 0),
+        rest => (whole, rest),
+    })
 }
 
 type Record<'a> = (&'a [u8], &'a [u8]);

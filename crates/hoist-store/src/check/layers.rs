@@ -8,22 +8,25 @@ use hoist_sys::{atomic, atomic::Durability, tree};
 use super::{Check, Depth, Finding, Mode, Outcome, Part, Remedy, quarantine};
 use crate::{
     blob::{LayerBlob, write_form},
-    drafts::{LayerDraft, list},
-    entries::{TreeEntry, open_tree, tree_entries},
+    drafts::{LayerDraft, list, open},
+    entries::TreeEntry,
     error::{Result, StoreError},
+    form::LayerForm,
     layer::LayerRecord,
     layer_tar::{self, Failure, Totals},
-    layout::{BLOBS, LAYER_RECORD, digest_of_name},
+    layout::{BLOBS, LAYER_RECORD, TREE, digest_of_name},
     names::is_temporary,
     store::write_record,
 };
 
 /// What the files of a layer came to.
-enum Files {
+pub(super) enum Files {
     /// They are right, and this is what the record should say.
     Right(LayerRecord),
     /// They are not; here is what the blob of the layer holds.
     Wrong(String, Option<Unpacked>),
+    /// The tar is right, the index over it is not; here is what it should be, beside the record.
+    WrongIndex(Vec<u8>, LayerRecord),
     /// They cannot be judged: the blob that could tell is not whole.
     Unknown,
     /// They could not be looked at, for a reason that is none of theirs.
@@ -31,7 +34,7 @@ enum Files {
 }
 
 /// A layer that was unpacked a second time.
-struct Unpacked {
+pub(super) struct Unpacked {
     draft: LayerDraft,
     totals: Totals,
     /// The digest of the archive that hoist makes of it.
@@ -78,6 +81,10 @@ impl Check<'_> {
             Files::Right(record) => self.record(diff_id, path, (&record, &forms)),
             Files::Wrong(problem, unpacked) => {
                 self.wrong_files(diff_id, path, problem, (unpacked, &forms));
+            }
+            Files::WrongIndex(index, record) => {
+                self.wrong_index(diff_id, path, &index);
+                self.record(diff_id, path, (&record, &forms));
             }
             Files::Unknown => {
                 let problem = "the blob that it came as is missing or damaged, so that it can \
@@ -139,10 +146,13 @@ impl Check<'_> {
                 form.digest
             ));
         }
-        if let Some(problem) = self.blob_problem(&form.digest) {
+        let blob = self.store.place_of_blob(&form.digest);
+        // The tar of an indexed layer is looked at with the layer.
+        if blob == self.store.layout().blob(&form.digest)
+            && let Some(problem) = self.blob_problem(&form.digest)
+        {
             return Err(problem);
         }
-        let blob = self.store.layout().blob(&form.digest);
         let length = std::fs::metadata(&blob).map_or(0, |stat| stat.len());
         if length != form.size {
             return Err(format!(
@@ -160,8 +170,10 @@ impl Check<'_> {
     fn weigh(&self, diff_id: &Digest, forms: &[LayerBlob]) -> Files {
         let weighed = || -> Result<Files> {
             let record = LayerRecord::read(self.store, diff_id)?;
-            let layer = self.store.layer_of(*diff_id, record.size);
-            let entries = tree_entries(open_tree(&layer)?, &layer.path)?;
+            if record.form == LayerForm::Indexed {
+                return Ok(self.weigh_indexed(diff_id, record));
+            }
+            let entries = self.store.layer_entries(diff_id)?;
             let size: u64 = entries.iter().map(TreeEntry::bytes).sum();
             if size != record.size {
                 let problem = format!(
@@ -180,8 +192,11 @@ impl Check<'_> {
 
     /// Compare the content: with the digest, or with what the blob holds.
     fn compare(&mut self, diff_id: &Digest, forms: &[LayerBlob]) -> Result<Files> {
-        let layer = self.store.layer_of(*diff_id, 0);
-        let read = open_tree(&layer).and_then(|root| self.archive(root, &layer.path));
+        if self.is_indexed(diff_id) {
+            return self.compare_indexed(diff_id, forms);
+        }
+        let tree = self.store.layout().layer(diff_id).join(TREE);
+        let read = open(&tree).and_then(|root| self.archive(root, &tree));
         // Something in the tree that cannot be read is something wrong with it.
         let (digest, problem) = match read {
             Ok((digest, totals)) if digest == *diff_id => {
@@ -221,11 +236,14 @@ impl Check<'_> {
     }
 
     /// Unpack a layer again from the first of its blobs that holds it.
-    fn unpack_first(&mut self, diff_id: &Digest, forms: &[LayerBlob]) -> Result<Option<Unpacked>> {
+    pub(super) fn unpack_first(
+        &mut self,
+        diff_id: &Digest,
+        forms: &[LayerBlob],
+    ) -> Result<Option<Unpacked>> {
         for form in forms {
-            let draft = self.store.begin_layer()?;
             let mut input = self.store.open_blob(&form.digest)?;
-            let unpacked = match self.store.unpack_kept(&draft, &mut input) {
+            let (draft, found, totals) = match self.store.unpack_blob(&mut input) {
                 Ok(unpacked) => unpacked,
                 Err(
                     StoreError::Archive { .. }
@@ -234,18 +252,15 @@ impl Check<'_> {
                 ) => continue,
                 Err(error) => return Err(error),
             };
-            self.report.bytes += unpacked.archive_size;
-            if unpacked.diff_id != *diff_id {
+            self.report.bytes += totals.archive_size;
+            if found != *diff_id {
                 continue;
             }
             let path = draft.path().to_owned();
-            let (digest, _) = self.archive(crate::drafts::open(&path)?, &path)?;
+            let (digest, _) = self.archive(open(&path)?, &path)?;
             return Ok(Some(Unpacked {
                 draft,
-                totals: Totals {
-                    size: unpacked.size,
-                    archive_size: unpacked.archive_size,
-                },
+                totals,
                 digest,
                 own: digest == *diff_id,
             }));
@@ -253,7 +268,7 @@ impl Check<'_> {
         Ok(None)
     }
 
-    fn expected(&self, totals: Totals, own: bool) -> LayerRecord {
+    pub(super) fn expected(&self, totals: Totals, own: bool) -> LayerRecord {
         LayerRecord {
             foreign: !own,
             ..LayerRecord::fresh(self.store, totals.size, totals.archive_size)
@@ -332,7 +347,7 @@ impl Check<'_> {
     }
 
     /// What refers to a layer that waits for its repair is not to blame.
-    fn doubt(&mut self, diff_id: &Digest) {
+    pub(super) fn doubt(&mut self, diff_id: &Digest) {
         if self.mode == Mode::Look {
             self.broken.insert(*diff_id);
         }
@@ -347,9 +362,13 @@ impl Check<'_> {
         forms: &[LayerBlob],
     ) -> Result<Outcome> {
         tree::remove(draft.work()).map_err(StoreError::file("remove", draft.work()))?;
-        let directory = draft.path().parent().unwrap_or(draft.path()).to_owned();
-        for form in forms {
-            write_form(&directory.join(BLOBS), form)?;
+        let directory = draft.directory().to_owned();
+        // The tar of an indexed layer goes with it.
+        let is_blob = |form: &&LayerBlob| {
+            self.store.place_of_blob(&form.digest) == self.store.layout().blob(&form.digest)
+        };
+        for form in forms.iter().filter(is_blob) {
+            write_form(&directory.join(BLOBS), form, Durability::Volatile)?;
         }
         write_record(&directory.join(LAYER_RECORD), record, Durability::Volatile)?;
         let exclusive = self.store.exclusive()?;

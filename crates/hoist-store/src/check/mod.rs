@@ -14,6 +14,7 @@
 
 mod finding;
 mod images;
+mod indexed;
 mod layers;
 mod names;
 mod quarantine;

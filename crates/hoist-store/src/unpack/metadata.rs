@@ -16,6 +16,9 @@ use crate::{
     xattrs,
 };
 
+/// `PATH_MAX`.
+const LONGEST_PATH: usize = 4096;
+
 impl Unpacker<'_> {
     pub(super) fn metadata_of_open(&self, entry: &Entry<'_>, file: BorrowedFd<'_>) -> Result<()> {
         let member = entry.member;
@@ -70,19 +73,20 @@ impl Unpacker<'_> {
     }
 
     pub(super) fn date(&self, entry: &Entry<'_>, parent: &OwnedFd) -> Result<()> {
-        let times = times(entry.member.modified);
+        let times = times(entry.member);
         rustix::fs::utimensat(parent, &entry.name, &times, AtFlags::SYMLINK_NOFOLLOW)
             .map_err(|error| self.failed(entry, "date", error))
     }
 
     pub(super) fn date_directories(self) -> Result<()> {
-        for (path, modified) in &self.directories {
+        for (path, times) in &self.directories {
             let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW;
             let dated = tree::open_in_root(self.root, path.as_slice(), flags, Mode::empty())
-                .and_then(|directory| Ok(rustix::fs::futimens(directory, &times(*modified))?));
+                .and_then(|directory| Ok(rustix::fs::futimens(directory, times)?));
             match dated.as_ref().map_err(Errno::from_io_error) {
-                // A later entry replaced it.
+                // A later entry replaced it, or a directory on the way by a link.
                 Ok(()) | Err(Some(Errno::NOENT | Errno::NOTDIR | Errno::LOOP)) => {}
+                Err(Some(Errno::NAMETOOLONG)) if path.len() < LONGEST_PATH => {}
                 Err(_) => dated.map_err(StoreError::file("date", &located(self.base, path)))?,
             }
         }
@@ -104,10 +108,19 @@ fn attributes(member: &Member) -> impl Iterator<Item = (&[u8], &[u8])> {
         .map(|(name, value)| (name.as_slice(), value.as_slice()))
 }
 
-pub(super) const fn times(modified: i64) -> Timestamps {
+pub(super) fn times(member: &Member) -> Timestamps {
+    dated(member.modified, member.nanoseconds)
+}
+
+/// Directories that an archive only implies are of 1970.
+pub(super) fn no_time() -> Timestamps {
+    dated(0, 0)
+}
+
+fn dated(seconds: i64, nanoseconds: u32) -> Timestamps {
     let at = Timespec {
-        tv_sec: modified,
-        tv_nsec: 0,
+        tv_sec: seconds,
+        tv_nsec: nanoseconds.into(),
     };
     Timestamps {
         last_access: at,

@@ -26,7 +26,7 @@ use std::{
 use hoist_sys::tree;
 use rustix::{
     fd::{AsFd, BorrowedFd, OwnedFd},
-    fs::{AtFlags, FileType, Mode, OFlags, StatxFlags},
+    fs::{AtFlags, FileType, Mode, OFlags, StatxFlags, Timestamps},
     io::Errno,
 };
 
@@ -72,7 +72,7 @@ struct Unpacker<'a> {
     /// The directory that the last entry was in: the next one mostly is, too.
     parent: Option<(Vec<u8>, Rc<OwnedFd>)>,
     /// Times that directories get at the end.
-    directories: BTreeMap<Vec<u8>, i64>,
+    directories: BTreeMap<Vec<u8>, Timestamps>,
     buffer: Vec<u8>,
     size: u64,
 }
@@ -161,7 +161,7 @@ impl Unpacker<'_> {
             self.make_opaque(entry, directory.as_fd())?;
         }
         self.directories
-            .insert(entry.path.clone(), entry.member.modified);
+            .insert(entry.path.clone(), times(entry.member));
         self.parent = Some((entry.path.clone(), Rc::new(directory)));
         Ok(())
     }
@@ -198,7 +198,7 @@ impl Unpacker<'_> {
             }
         }
         self.metadata_of_open(entry, file.as_fd())?;
-        rustix::fs::futimens(&file, &times(entry.member.modified))
+        rustix::fs::futimens(&file, &times(entry.member))
             .map_err(|error| self.failed(entry, "date", error))
     }
 
@@ -303,20 +303,20 @@ impl Unpacker<'_> {
     }
 }
 
-fn refused(member: &Member, reason: &str) -> StoreError {
+pub(crate) fn refused(member: &Member, reason: &str) -> StoreError {
     StoreError::Entry {
         entry: String::from_utf8_lossy(&member.path).into_owned(),
         reason: reason.to_owned(),
     }
 }
 
-fn link_reason(member: &Member, reason: &str) -> String {
+pub(crate) fn link_reason(member: &Member, reason: &str) -> String {
     let target = String::from_utf8_lossy(&member.link);
     format!("the file {target:?} that it links to {reason}")
 }
 
 /// `path` without leading `/`, empty and `.` components.
-fn clean(path: &[u8]) -> std::result::Result<Vec<u8>, &'static str> {
+pub(crate) fn clean(path: &[u8]) -> std::result::Result<Vec<u8>, &'static str> {
     let mut clean = Vec::with_capacity(path.len());
     for component in path.split(|&byte| byte == b'/') {
         match component {

@@ -9,7 +9,7 @@ use rustix::{
     io::Errno,
 };
 
-use super::{Entry, Unpacker, refused};
+use super::{Entry, Unpacker, metadata::no_time, refused};
 use crate::error::{Result, StoreError};
 
 impl Unpacker<'_> {
@@ -50,7 +50,7 @@ impl Unpacker<'_> {
             holder = match open(prefix) {
                 Err(error) if is_missing(&error) => {
                     let made = self.imply(entry, &holder, prefix)?;
-                    implied.push((prefix.to_vec(), 0));
+                    implied.push((prefix.to_vec(), no_time()));
                     made
                 }
                 result => result.map_err(blocked)?,
@@ -134,6 +134,18 @@ impl Unpacker<'_> {
     pub(super) fn clear(&mut self, entry: &Entry<'_>, parent: &OwnedFd) -> Result<()> {
         // It may have been, or led to, the directory that is remembered.
         self.parent = None;
+        // Nor do the times of directories that go mean anything: a link may lead elsewhere now.
+        self.directories.remove(&entry.path);
+        let below = [entry.path.as_slice(), b"/"].concat();
+        let gone: Vec<_> = self
+            .directories
+            .range(below.clone()..)
+            .map(|(path, _)| path.clone())
+            .take_while(|path| path.starts_with(&below))
+            .collect();
+        for path in gone {
+            self.directories.remove(&path);
+        }
         tree::remove_at(parent.as_fd(), &entry.name)
             .map_err(|error| self.failed(entry, "replace", error))
     }

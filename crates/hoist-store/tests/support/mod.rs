@@ -2,10 +2,14 @@
 #![allow(dead_code, reason = "each test binary uses a part")]
 #![expect(clippy::unwrap_used, reason = "a failed call is a failed test")]
 
-use std::{io::Write, path::PathBuf};
+use std::{
+    io::Write,
+    os::fd::{AsRawFd, OwnedFd},
+    path::PathBuf,
+};
 
 use hoist_core::{Digest, Platform, Reference, image::Image};
-use hoist_store::{Layer, Store};
+use hoist_store::{FormPolicy, Layer, LayerForm, Store};
 
 /// A store in a directory of its own.
 pub(crate) struct Fixture {
@@ -20,14 +24,46 @@ impl Fixture {
         Self { home, store }
     }
 
+    /// With layers from elsewhere in one form.
+    pub(crate) fn of(policy: FormPolicy) -> Self {
+        let mut fixture = Self::new();
+        fixture.store = fixture.store.with_form(policy);
+        fixture
+    }
+
     /// The store as another process would see it.
     pub(crate) fn reopened(&self) -> Store {
-        Store::open(self.store.root()).unwrap()
+        let policy = self.policy();
+        Store::open(self.store.root()).unwrap().with_form(policy)
+    }
+
+    /// The form that layers from elsewhere have here.
+    fn policy(&self) -> FormPolicy {
+        match self.store.form_choice().form {
+            LayerForm::Unpacked => FormPolicy::Unpacked,
+            LayerForm::Indexed => FormPolicy::Indexed,
+        }
     }
 
     /// A layer with one file.
     pub(crate) fn layer(&self, content: &str) -> Layer {
         layer(&self.store, content)
+    }
+
+    /// The store, with layers from elsewhere in one form.
+    pub(crate) fn with_form(&self, policy: FormPolicy) -> Store {
+        self.store.clone().with_form(policy)
+    }
+
+    /// The root of a layer.
+    pub(crate) fn open(&self, layer: &Layer) -> Opened {
+        open(&self.store, layer)
+    }
+
+    /// Where a layer lies.
+    pub(crate) fn directory(&self, layer: &Layer) -> PathBuf {
+        let layers = self.store.root().join("layers");
+        layers.join(layer.diff_id.hex())
     }
 
     /// The names below a directory of the store, sorted.
@@ -48,6 +84,33 @@ impl Fixture {
         }
         drafts
     }
+}
+
+/// Makes each of these functions a test of each form of layers.
+#[macro_export]
+macro_rules! in_both_forms {
+    ($($test:ident),+ $(,)?) => {
+        mod unpacked {
+            $(#[test] fn $test() { super::$test(hoist_store::FormPolicy::Unpacked) })+
+        }
+        mod indexed {
+            $(#[test] fn $test() { super::$test(hoist_store::FormPolicy::Indexed) })+
+        }
+    };
+}
+
+/// A layer that is open, whatever its form.
+pub(crate) struct Opened(OwnedFd);
+
+impl Opened {
+    /// A path in the layer, that works as long as this value lives.
+    pub(crate) fn join(&self, path: &str) -> PathBuf {
+        PathBuf::from(format!("/proc/self/fd/{}", self.0.as_raw_fd())).join(path)
+    }
+}
+
+pub(crate) fn open(store: &Store, layer: &Layer) -> Opened {
+    Opened(store.open_layer(&layer.diff_id).unwrap())
 }
 
 pub(crate) fn names(directory: &std::path::Path) -> Vec<String> {

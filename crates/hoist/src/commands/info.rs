@@ -17,6 +17,7 @@ const LINES: &[(&str, &str)] = &[
     (" Server Version", "ServerVersion"),
     (" Daemon", "Daemon"),
     (" Storage Driver", "Driver"),
+    (" Layer form", "LayerForm"),
     (" Logging Driver", "LoggingDriver"),
     (" Cgroup Driver", "CgroupDriver"),
     (" Cgroup Version", "CgroupVersion"),
@@ -62,6 +63,11 @@ fn plain(info: &Value) -> String {
         let value = match &info[*field] {
             Value::Null => continue,
             Value::String(text) => text.clone(),
+            form if *field == "LayerForm" => format!(
+                "{} ({})",
+                form["Form"].as_str().unwrap_or_default(),
+                form["Reason"].as_str().unwrap_or_default()
+            ),
             number if *field == "MemTotal" => {
                 units::human_bytes_binary(number.as_u64().unwrap_or(0))
             }

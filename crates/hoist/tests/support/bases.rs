@@ -7,6 +7,9 @@
 //! target/bases/           the archives, and bases.json about them
 //! target/tmp/roots/<set>/ a data root with a set of images
 //! ```
+//!
+//! What is imported is a directory. With `HOIST_LAYER_FORM=indexed`, which the tests hand on to the hoist
+//! that they test, the images are saved and loaded once more, and so are indexed.
 
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
@@ -14,8 +17,11 @@ use std::process::Command;
 
 use serde_json::Value;
 
+/// The variable by which a run of the tests chooses the form of layers.
+pub(crate) const LAYER_FORM: &str = "HOIST_LAYER_FORM";
+
 /// Where `cargo xtask bases` leaves its archives, and what it notes about them.
-fn index() -> (PathBuf, Value) {
+fn made() -> (PathBuf, Value) {
     let file = super::made_by("bases", "bases/bases.json");
     let text = fs::read(&file).expect("bases.json");
     let directory = file.parent().expect("a file lies in a directory");
@@ -27,7 +33,7 @@ fn index() -> (PathBuf, Value) {
 
 /// The archive of a base image and the changes that `import` is to apply.
 pub(crate) fn archive(name: &str) -> (PathBuf, Vec<String>) {
-    let (cache, index) = index();
+    let (cache, index) = made();
     let bases = index["bases"].as_array().expect("a list of images");
     let base = bases
         .iter()
@@ -98,12 +104,16 @@ pub(crate) fn fill(root: &Path, bases: &[&str]) {
 fn template(bases: &[&str]) -> PathBuf {
     let roots = Path::new(env!("CARGO_TARGET_TMPDIR")).join("roots");
     fs::create_dir_all(&roots).expect("a directory for the templates");
-    let set = bases.join("+").replace([':', '/'], "-");
+    let mut set = bases.join("+").replace([':', '/'], "-");
+    let indexed = std::env::var_os(LAYER_FORM).is_some_and(|form| form == "indexed");
+    if indexed {
+        set.push_str("-indexed");
+    }
     let lock = File::create(roots.join(format!("{set}.lock"))).expect("a lock file");
     lock.lock().expect("a lock");
 
     // Another build may write another format; another week has other images.
-    let (_, index) = index();
+    let (_, index) = made();
     let built = fs::metadata(env!("CARGO_BIN_EXE_hoist")).expect("hoist is built");
     let key = format!(
         "{:?} {} {}",
@@ -127,11 +137,34 @@ fn template(bases: &[&str]) -> PathBuf {
             );
         }
     }
-    import(bases, || {
+    let hoist = |root: &Path| {
         let mut command = Command::new(env!("CARGO_BIN_EXE_hoist"));
-        command.env("HOIST_ROOT", &directory).env("HOIST_RUN", &run);
+        command.env("HOIST_ROOT", root).env("HOIST_RUN", &run);
         command
-    });
+    };
+    if indexed {
+        load(bases, &directory, &hoist);
+    } else {
+        import(bases, || hoist(&directory));
+    }
     fs::write(&key_file, key).expect("the key of the template");
     directory
+}
+
+/// Fills a data root with images whose layers are indexed.
+fn load(bases: &[&str], root: &Path, hoist: &impl Fn(&Path) -> Command) {
+    let unpacked = tempfile::tempdir_in(root.parent().expect("a root lies in a directory"));
+    let unpacked = unpacked.expect("a directory");
+    import(bases, || hoist(unpacked.path()));
+    let archive = unpacked.path().join("images.tar");
+    for (root, verb, option) in [(unpacked.path(), "save", "-o"), (root, "load", "-i")] {
+        let mut command = hoist(root);
+        command.args([verb, option]).arg(&archive);
+        if verb == "save" {
+            command.args(bases);
+        }
+        let output = command.output().expect("hoist starts");
+        let errors = String::from_utf8_lossy(&output.stderr);
+        assert!(output.status.success(), "hoist {verb}: {errors}");
+    }
 }

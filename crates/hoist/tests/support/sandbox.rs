@@ -120,6 +120,10 @@ impl Sandbox {
             .env("TERM", "xterm")
             .env("HOIST_ROOT", self.root())
             .env("HOIST_RUN", self.run_directory());
+        let form = std::env::var_os(bases::LAYER_FORM);
+        if let (Some(form), None) = (form, self.user) {
+            command.env(bases::LAYER_FORM, form);
+        }
         if let Some(user) = self.user {
             // As root, `uid` also drops the supplementary groups.
             command.uid(user.uid).gid(user.gid);

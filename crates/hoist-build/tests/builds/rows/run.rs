@@ -170,9 +170,9 @@ fn row_34_security() {
     let mut request = world.request();
     request.allowed = vec![Entitlement::SecurityInsecure];
     let built = world.build(&request).built();
-    let layers = world.engine.store().image(&built.id).unwrap().layers;
+    let layers = world.layers(&built.id);
     let status = |layer: usize, name: &str, field: &str| {
-        let text = fs::read_to_string(layers[layer].path.join(name)).unwrap();
+        let text = fs::read_to_string(layers[layer].join(name)).unwrap();
         let line = text
             .lines()
             .find(|line| line.starts_with(field))
