@@ -82,11 +82,12 @@ fn run(starter: &UnixStream) -> Result<(), EngineError> {
     let turn = fcntl_dupfd_cloexec(stdio::stderr(), 3).map_err(EngineError::system("dup"))?;
     leave_the_starter()?;
     let engine = Engine::open(instructions.settings.clone())?;
-    let live = launch::launch(&engine, &instructions)?;
+    let (live, rootfs) = launch::launch(&engine, &instructions)?;
     let mut events = event_loop::EventLoop::new(&engine, live)?;
     let starter = starter.try_clone().map_err(EngineError::system("dup"))?;
     events.welcome(starter, &instructions)?;
     drop(turn);
+    drop(rootfs);
     events.run()
 }
 

@@ -13,7 +13,7 @@ use hoist_core::{port::PortMapping, spec::NamespaceKind, time::Timestamp};
 use hoist_network::{
     Attach, Endpoint, Forwarder, Lingering, NetworkError, PublishedPort, hosts_file,
 };
-use hoist_runtime::{Cgroup, Container, Launch, Stdio, create};
+use hoist_runtime::{Cgroup, Container, Launch, Rootfs, Stdio, create};
 use hoist_sys::lock::Lock;
 use rustix::pipe::{PipeFlags, pipe_with};
 
@@ -58,8 +58,12 @@ pub(super) enum HostStdio {
     Terminal(OwnedFd),
 }
 
-/// Start the container, or undo every part of the attempt.
-pub(super) fn launch(engine: &Engine, instructions: &Instructions) -> Result<Live, EngineError> {
+/// Start the container, or undo every part of the attempt. The root comes along to be let go of when
+/// there is time: to unmount a layer takes longer than to mount it.
+pub(super) fn launch(
+    engine: &Engine,
+    instructions: &Instructions,
+) -> Result<(Live, Rootfs), EngineError> {
     let id = &instructions.id;
     let run = engine.container_run_dir(id);
     make_dirs(&run)?;
@@ -70,16 +74,19 @@ pub(super) fn launch(engine: &Engine, instructions: &Instructions) -> Result<Liv
     };
     let mut claims = Claims::default();
     match bring_up(engine, instructions, found.record, &mut claims) {
-        Ok((record, status, container, stdio, forwarder, listener)) => Ok(Live {
-            record,
-            status,
-            container,
-            stdio,
-            listener,
-            forwarder,
-            claims,
-            lock,
-        }),
+        Ok((record, status, container, stdio, forwarder, listener, rootfs)) => {
+            let live = Live {
+                record,
+                status,
+                container,
+                stdio,
+                listener,
+                forwarder,
+                claims,
+                lock,
+            };
+            Ok((live, rootfs))
+        }
         Err(error) => {
             let mut status = found.status;
             status.state = State::Created;
@@ -114,6 +121,7 @@ type Up = (
     HostStdio,
     Option<Forwarder>,
     UnixListener,
+    Rootfs,
 );
 
 fn bring_up(
@@ -185,7 +193,9 @@ fn bring_up(
             &status,
         )?;
     }
-    Ok((record, status, container, stdio, forwarder, listener))
+    Ok((
+        record, status, container, stdio, forwarder, listener, rootfs,
+    ))
 }
 
 /// The control socket; a client that connects before the loop turns waits in its queue.
