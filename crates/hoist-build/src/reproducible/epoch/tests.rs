@@ -1,6 +1,7 @@
 use hoist_dockerfile::parse_bytes;
 
 use super::*;
+use crate::execute::open_directory;
 
 #[test]
 fn the_newest_file_is_found_and_directories_do_not_count() {
