@@ -12,7 +12,9 @@ use std::{
 };
 
 use hoist_core::Digest;
-use hoist_store::{Manifest, NewManifest, Repository, Store, StoreError, UPLOAD_AGE, Upload};
+use hoist_store::{
+    Depth, Manifest, Mode, NewManifest, Remedy, Repository, Store, StoreError, UPLOAD_AGE, Upload,
+};
 use serde_json::json;
 use support::{Fixture, Tar, Tmpfs, archive_of, gzip, image, reference};
 
@@ -398,4 +400,45 @@ fn a_full_disk_leaves_nothing() {
     // There is room again, and what was there before still is.
     push(&app, &vec![8; 512 * 1024]);
     assert_eq!(app.blob(&small).unwrap().unwrap().size, 5);
+}
+
+#[test]
+fn what_is_damaged_is_named_and_can_be_pushed_again() {
+    let fixture = Fixture::new();
+    let repository = app(&fixture.store);
+    let (one, two) = (push(&repository, b"one"), push(&repository, b"two"));
+    let tags = &["1"];
+    let manifest = New {
+        text: "manifest",
+        blobs: &[one, two],
+        tags,
+        ..New::default()
+    };
+    put(&repository, manifest).unwrap();
+    let check = |mode| {
+        let report = fixture
+            .store
+            .check(Depth::Content, mode, &mut |_| ())
+            .unwrap();
+        let found = report.findings.into_iter();
+        found
+            .map(|finding| (finding.id, finding.remedy))
+            .collect::<Vec<_>>()
+    };
+    assert_eq!(check(Mode::Look), []);
+    let place = |digest: &Digest| fixture.store.root().join("blobs/sha256").join(digest.hex());
+    fs::write(place(&one), "eno").unwrap();
+    fs::remove_file(place(&two)).unwrap();
+    let mut expected = vec![
+        (one.to_string(), Remedy::Fetch),
+        (two.to_string(), Remedy::Fetch),
+    ];
+    expected.sort_by(|one, two| one.0.cmp(&two.0));
+    let mut found = check(Mode::Repair);
+    found.sort_by(|one, two| one.0.cmp(&two.0));
+    assert_eq!(found, expected);
+    for content in [b"one", b"two"] {
+        push(&repository, content);
+    }
+    assert_eq!(check(Mode::Look), []);
 }

@@ -37,6 +37,7 @@ use crate::{
     image::ImageRecord,
     layout::{Layout, digest_of_name},
     names::is_temporary,
+    repository,
     store::Store,
 };
 
@@ -270,8 +271,21 @@ impl Check<'_> {
         }
     }
 
-    /// Damaged blobs that nothing refers to: nobody can have told of them.
+    /// What the repositories that are served have, and damaged blobs that nothing refers to: nobody
+    /// can have told of them.
     fn unreferenced(&mut self) -> Result<()> {
+        let served = repository::served(self.store.layout())?;
+        for digest in &served {
+            if self.blobs.contains_key(digest) {
+                continue;
+            }
+            let path = self.store.layout().blob(digest);
+            let problem =
+                "it is missing, and a repository of the registry serves it: push it again";
+            let finding =
+                Finding::new(Part::Blob, digest.to_string(), &path, problem).with(Remedy::Fetch);
+            self.found(finding, |_| Ok(Outcome::Missing));
+        }
         let mut referenced: BTreeSet<Digest> = self.store.image_ids()?.into_iter().collect();
         for (layer, _) in self.named_by_digest(&self.store.layout().layers())? {
             referenced.extend(crate::blob::forms_of(self.store.layout(), &layer)?);
@@ -283,8 +297,14 @@ impl Check<'_> {
                 && !referenced.contains(&digest)
                 && std::fs::symlink_metadata(&path).is_ok()
             {
-                let finding = Finding::new(Part::Blob, digest.to_string(), &path, problem)
-                    .with(Remedy::SetAside);
+                let (problem, remedy) = if served.contains(&digest) {
+                    let owner = "a repository of the registry serves it: push it again";
+                    (format!("{problem}; {owner}"), Remedy::Fetch)
+                } else {
+                    (problem, Remedy::SetAside)
+                };
+                let finding =
+                    Finding::new(Part::Blob, digest.to_string(), &path, problem).with(remedy);
                 self.found(finding, |check| check.set_aside(&path));
             }
         }
