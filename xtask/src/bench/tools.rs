@@ -17,6 +17,9 @@ pub(super) const BUILT: &str = "hoist-bench-built:latest";
 /// Live state of the benchmark's own hoist.
 const RUN: &str = "/run/hoist-bench";
 
+/// hoist with layers as directories, whatever the kernel can do.
+const UNPACKED: &str = "hoist unpacked";
+
 /// What a tool can do.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(super) enum Kind {
@@ -103,7 +106,9 @@ impl Tools {
 
         let mut ready = Self(Vec::new());
         for tool in present(hoist, floor, disk)? {
-            if !kinds.contains(&tool.kind) {
+            // The other form of layers matters where layers come from elsewhere.
+            let other_form = tool.name == UNPACKED && !kinds.contains(&Kind::Copier);
+            if other_form || !kinds.contains(&tool.kind) {
                 continue;
             }
             fs::create_dir_all(&tool.directory)?;
@@ -114,7 +119,7 @@ impl Tools {
             };
             match prepared {
                 Ok(()) => ready.0.push(tool),
-                Err(error) if tool.name == "hoist" => return Err(error),
+                Err(error) if tool.is_hoist() => return Err(error),
                 Err(error) => println!("==> {} is left out: {error}", tool.name),
             }
         }
@@ -146,6 +151,13 @@ fn present(hoist: &Path, floor: &Path, disk: &Path) -> Result<Vec<Tool>> {
         ("HOIST_RUN", RUN.into()),
     ];
     tools.push(own);
+    let mut unpacked = tool(UNPACKED, Kind::Engine, hoist.to_owned());
+    unpacked.environment = vec![
+        ("HOIST_ROOT", disk.join("hoist-unpacked/root")),
+        ("HOIST_RUN", format!("{RUN}-unpacked").into()),
+        ("HOIST_LAYER_FORM", "unpacked".into()),
+    ];
+    tools.push(unpacked);
     if let Some(program) = program::find("crun") {
         tools.push(tool("crun", Kind::Runtime, program));
     }
@@ -183,6 +195,7 @@ impl Drop for Tools {
             .find(|tool| tool.name == "hoist")
             .map(|hoist| hoist.run(&["system", "prune", "--force"]));
         let _ = fs::remove_dir_all(RUN);
+        let _ = fs::remove_dir_all(format!("{RUN}-unpacked"));
         // The bridge that the floor makes for its containers.
         let _ = program::output(&mut command("ip", ["link", "delete", "hoist-floor"]));
     }
