@@ -99,7 +99,7 @@ fn no_mount_of_a_layer_is_seen_anywhere() {
     }
     sandbox.hoist(&["rm", "-f", "busy"]).ok();
     let run = sandbox.hoist(&["run", "--rm", "busybox", "true"]);
-    run.fails(125).says("layer.tar").says("Remove the image");
+    run.fails(125).says("layer.tar").says("hoist system check");
 }
 
 #[test]
