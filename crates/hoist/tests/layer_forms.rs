@@ -7,7 +7,7 @@ use std::path::PathBuf;
 use crate::support::{Child, Run, Sandbox};
 
 /// A hoist command with layers from elsewhere in this form.
-fn hoist(sandbox: &Sandbox, form: &str, arguments: &[&str]) -> Run {
+pub(crate) fn hoist(sandbox: &Sandbox, form: &str, arguments: &[&str]) -> Run {
     let mut command = sandbox.command(arguments);
     command.env("HOIST_LAYER_FORM", form);
     Child::spawn(command).finish()
