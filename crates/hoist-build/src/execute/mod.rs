@@ -55,6 +55,7 @@ use crate::{
     reproducible::{Reach, Times, layer::settle},
     request::BuiltStep,
     schedule::Permits,
+    secret::published::note_clean,
     sources::Source,
     task::Tasks,
     tree::{Ownership, Root},
@@ -223,6 +224,9 @@ impl Worker<'_> {
         });
         let allowed = allowed?;
         let layer = digested?.commit()?;
+        if allowed.is_empty() {
+            note_clean(self.engine.store(), &layer)?;
+        }
         Ok(Record {
             created,
             layer: Some(layer.diff_id),

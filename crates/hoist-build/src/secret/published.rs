@@ -2,12 +2,14 @@
 //!
 //! A build looks through its layers before they exist ([`scan`](super::scan)), and may be told to let
 //! a file pass. Sending the image away is another matter: so the layers that were made here are looked
-//! through once more before the first push, and what was found is kept with the layer.
+//! through once more before the first push, and what was found is kept with the layer. A large layer in
+//! which the build found nothing is noted as such at once.
 
 use std::path::PathBuf;
 
 use hoist_core::{Digest, image::History};
 use hoist_engine::Engine;
+use hoist_store::{Layer, Store};
 use serde::{Deserialize, Serialize};
 
 use super::scan::{Finding, RULES, Scanner};
@@ -44,6 +46,24 @@ struct Note {
 struct Noted {
     path: PathBuf,
     what: String,
+}
+
+/// Bytes from which on it is worth a note that a new layer holds nothing.
+const WORTH: u64 = 1 << 20;
+
+/// Keep with a layer that nothing was found in it while it was made: its first push need not look.
+///
+/// # Errors
+/// [`BuildError::Store`] when the note cannot be written.
+pub(crate) fn note_clean(store: &Store, layer: &Layer) -> Result<(), BuildError> {
+    if layer.size < WORTH {
+        return Ok(());
+    }
+    let note = Note {
+        rules: RULES,
+        found: Vec::new(),
+    };
+    Ok(store.note_layer(&layer.diff_id, NOTE, &note)?)
 }
 
 /// The private keys and files of settings in those layers of an image that were made on this
