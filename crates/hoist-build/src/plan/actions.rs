@@ -395,7 +395,7 @@ fn bad_git(reason: impl std::fmt::Display) -> BuildError {
 }
 
 /// The sources of `add` that lie elsewhere, and what all of its sources are called.
-fn remotes(add: &Add) -> Result<(Vec<RemoteArgument>, Vec<String>), BuildError> {
+pub(crate) fn remotes(add: &Add) -> Result<(Vec<RemoteArgument>, Vec<String>), BuildError> {
     let checksum = add.checksum.as_ref().map(|text| text.value.as_str());
     if checksum.is_some() && add.sources.len() + add.files.len() != 1 {
         return Err(invalid(

@@ -177,7 +177,7 @@ fn the_time_of_an_archive_is_that_of_its_newest_file_and_a_directory_has_none() 
     let request = BuildRequest {
         context: context.path().to_owned(),
         context_label: Some("-".to_owned()),
-        context_time: context.newest().expect("a time"),
+        context_time: context.time().expect("a time"),
         ..world.request()
     };
     let built = world.build(&request).built();
