@@ -12,6 +12,8 @@ mod exchange;
 mod hostile_caches;
 #[path = "builds/outputs.rs"]
 mod outputs;
+#[path = "builds/published.rs"]
+mod published;
 #[path = "builds/remote_files.rs"]
 mod remote_files;
 #[path = "builds/repositories.rs"]

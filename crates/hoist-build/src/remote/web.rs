@@ -33,7 +33,7 @@ use crate::{
         archive::{self, Sort},
         open_directory,
     },
-    tree::{Entry, Ownership, Root, filter::Filter},
+    tree::{Entry, Root, filter::Filter},
 };
 
 /// Where files of web servers are kept, below the root.
@@ -75,7 +75,7 @@ impl Brought {
     fn root(&self, file: &WebFile) -> Result<Root, BuildError> {
         let shown = PathBuf::from(file.shown());
         let directory = open_directory(self.draft.work())?;
-        Ok(Root::new(directory, shown, Ownership::Kept))
+        Ok(Root::of_file(directory, shown))
     }
 
     pub(super) fn open(&self) -> Result<File, BuildError> {

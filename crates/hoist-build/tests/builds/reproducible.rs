@@ -129,14 +129,14 @@ fn what_is_no_time_is_refused_with_its_place() {
         assert!(error(text).starts_with("invalid SOURCE_DATE_EPOCH"));
     }
     insta::assert_snapshot!(error("SRC"), @r"
-    Dockerfile:1
+    Dockerfile:2
     --------------------
-       1 | >>> FROM scratch AS src
-       2 |     ADD https://example.com/x.tar /
+       1 |     FROM scratch AS src
+       2 | >>> ADD https://example.com/x.tar /
        3 |     FROM scratch AS two
+       4 |     COPY x /
     --------------------
-    SOURCE_DATE_EPOCH of https://example.com/x.tar is not supported yet
-    hint: write the seconds: --build-arg SOURCE_DATE_EPOCH=…
+    https://example.com/x.tar lies elsewhere, and this build may fetch nothing
     ");
     insta::assert_snapshot!(error("two"), @r"
     Dockerfile:3
