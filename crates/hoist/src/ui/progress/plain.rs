@@ -433,7 +433,7 @@ mod tests {
     fn a_reproducible_build_tells_its_time_and_its_rules() {
         insta::assert_snapshot!(written(&[
             BuildEvent::EpochChosen { seconds: 7, source: "the commit 1a2b3c".to_owned() },
-            started(1, "0", "RUN apt-get install x"),
+            started(1, "stage-0", "RUN apt-get install x"),
             BuildEvent::RuleApplied { index: 1, rule: "apt-log", effect: "left out", files: 1 },
         ]), @r"
         #1 [internal] choose the epoch
