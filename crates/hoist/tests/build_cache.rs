@@ -68,7 +68,7 @@ fn a_directory_makes_a_fresh_machine_a_warm_one() {
     assert_eq!(cached(&said), 7, "{said}");
     for line in [
         &format!(
-            "#2 importing cache manifest from {}\n#2 8 steps, 1 cache mounts\n",
+            "#2 importing cache manifest from {}\n#2 8 steps, 1 cache mount\n",
             cache.display()
         ),
         "#3 CACHED\n",

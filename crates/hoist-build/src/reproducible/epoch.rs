@@ -26,6 +26,7 @@ use hoist_core::{
 use hoist_dockerfile::{
     Dockerfile, Stage,
     stages::{Origin, Resolution},
+    suggest::nearest,
 };
 use hoist_engine::Engine;
 use hoist_store::StoredImage;
@@ -152,7 +153,7 @@ impl Question<'_> {
         }
         if let Ok(seconds) = text.parse::<i64>() {
             if seconds < 0 || seconds > Timestamp::MAX.seconds() {
-                return Err(invalid(text));
+                return Err(self.invalid(text));
             }
             return Ok(Some(Epoch {
                 seconds,
@@ -172,7 +173,28 @@ impl Question<'_> {
         };
         match stages.find(is_meant) {
             Some(stage) => self.of_stage(stage, build_args, resolution),
-            None => Err(invalid(text)),
+            None => Err(self.invalid(text)),
+        }
+    }
+
+    /// `text` is no time, and names none.
+    fn invalid(&self, text: &str) -> BuildError {
+        let stages = self.dockerfile.stages.iter();
+        let stages = stages.filter_map(|stage| stage.name.as_deref());
+        let names = stages.chain(self.request.contexts.keys().map(String::as_str));
+        let meant = nearest(text, names.chain(["context"]));
+        let mut hints: Vec<String> = meant
+            .map(|name| format!("did you mean {name}?"))
+            .into_iter()
+            .collect();
+        hints.push(
+            "write seconds since 1970, context, or the name of a remote context or of a stage that \
+             only adds one remote source"
+                .to_owned(),
+        );
+        BuildError::Invalid {
+            message: format!("invalid {SOURCE_DATE_EPOCH}: {text}"),
+            hints,
         }
     }
 
@@ -283,17 +305,6 @@ impl Question<'_> {
 
 fn of_context(seconds: i64) -> Epoch {
     Epoch::claimed(seconds, "the context".to_owned())
-}
-
-fn invalid(text: &str) -> BuildError {
-    BuildError::Invalid {
-        message: format!("invalid {SOURCE_DATE_EPOCH}: {text}"),
-        hints: vec![
-            "write seconds since 1970, context, or the name of a stage that only adds one remote \
-             source"
-                .to_owned(),
-        ],
-    }
 }
 
 /// The time of the commit that the context is as; in the other cases why it does not count, to be

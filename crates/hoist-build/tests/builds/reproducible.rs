@@ -123,8 +123,9 @@ fn what_is_no_time_is_refused_with_its_place() {
     let error = |epoch| build(&world, Timestamps::Kept, Some(epoch)).error();
     insta::assert_snapshot!(error("yesterday"), @r"
     invalid SOURCE_DATE_EPOCH: yesterday
-    hint: write seconds since 1970, context, or the name of a stage that only adds one remote source
+    hint: write seconds since 1970, context, or the name of a remote context or of a stage that only adds one remote source
     ");
+    assert!(error("contex").contains("hint: did you mean context?"));
     for text in ["-1", "1.5", "99999999999999"] {
         assert!(error(text).starts_with("invalid SOURCE_DATE_EPOCH"));
     }
