@@ -191,16 +191,16 @@ fn dotenv_fails_fast_without_its_key() {
 fn a_health_check_that_cannot_work_says_so() {
     let sandbox = sandbox();
     build(&sandbox, "article/08-healthcheck").ok();
-    serves(start(&sandbox, &[]));
+    serves(start(&sandbox, &["--health-retries=1"]));
     wait_until("a probe has failed", || {
         sandbox
             .inspect("api", "{{json .State.Health.Log}}")
             .contains("No module named 'requests'")
     });
-    assert_ne!(
-        sandbox.inspect("api", "{{.State.Health.Status}}"),
-        "healthy"
-    );
+    wait_until("it is said why", || {
+        let told = sandbox.hoist(&["ps", "--format", "{{.Reason}}"]).ok();
+        told.text() == "unhealthy: ModuleNotFoundError: No module named 'requests'"
+    });
 }
 
 #[test]
@@ -211,7 +211,10 @@ fn an_ignored_sigterm_ends_in_a_kill() {
     wait_until("the service answers", || {
         http_get(("127.0.0.1", port), "/").is_some()
     });
-    sandbox.hoist(&["stop", "-t", "1", "api"]).ok();
+    sandbox
+        .hoist(&["stop", "-t", "1", "api"])
+        .ok()
+        .says("its PID 1 has a handler for it");
     assert_eq!(sandbox.inspect("api", "{{.State.ExitCode}}"), "137");
 }
 
