@@ -53,19 +53,20 @@ pub fn build(
     let tasks = Tasks::new(events);
     let elsewhere = Elsewhere::open(engine, request, &tasks, cancelled)?;
     let planning = Instant::now();
+    let supplier = supplier(engine, request, cancelled);
     let reading = Reading {
         dockerfile: &dockerfile,
         listing: &listing,
         path: path.as_deref(),
         contexts: &loaded_contexts(engine, &request.contexts)?,
         elsewhere: &elsewhere,
+        supplier,
     };
     let (plan, epoch) = make_plan(engine, request, &reading)?;
     tell_bases(events, &plan, planning);
     tell(epoch.as_ref(), request.timestamps, events);
     let remembered = engine.settings().root.join(CONTEXTS);
     let reading = Instant::now();
-    let supplier = supplier(engine, request, cancelled);
     let contexts = Contexts::open(request, &plan, path.as_deref(), (&remembered, supplier))?;
     tell_ignore_file(events, &contexts.main, reading);
     let patterns = contexts.main.patterns();

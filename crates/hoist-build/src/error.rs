@@ -467,7 +467,7 @@ fn download_hints(source: &RegistryError, url: &str) -> Vec<String> {
         RegistryError::Connection { reason, .. } => match reason {
             Broken::Name | Broken::Refused | Broken::Timeout | Broken::Proxy => {
                 "check the address, the network, and whether a proxy has to be set (HTTPS_PROXY); \
-                 with --checksum nothing is fetched that was fetched before"
+                 a file that is here needs none of them when --checksum names it"
                     .to_owned()
             }
             Broken::UnknownAuthority => {

@@ -18,6 +18,7 @@ use crate::{
     excerpt::Listing,
     exchange::elsewhere::Elsewhere,
     plan::{Inputs, Plan, plan},
+    remote::Supplier,
     reproducible::epoch::{Epoch, Question, choose},
     request::{BuildRequest, NamedContext},
 };
@@ -59,6 +60,8 @@ pub(crate) struct Reading<'a> {
     pub(crate) path: Option<&'a Path>,
     pub(crate) contexts: &'a BTreeMap<String, NamedContext>,
     pub(crate) elsewhere: &'a Elsewhere<'a>,
+    /// Brings files and repositories that lie elsewhere, where the build may have them.
+    pub(crate) supplier: Option<Supplier<'a>>,
 }
 
 /// The plan of a build, and the latest time that it has.
@@ -73,6 +76,7 @@ pub(crate) fn make_plan(
         path,
         contexts,
         elsewhere,
+        supplier,
     } = *reading;
     let mut build_args = stage_arguments(request);
     if let Some(image) = build_args.get(SYNTAX)
@@ -119,6 +123,7 @@ pub(crate) fn make_plan(
         dockerfile,
         path,
         listing,
+        supplier,
         images: &images,
     };
     let epoch = choose(&question, &mut build_args, &mut resolution)?;

@@ -12,6 +12,8 @@ mod exchange;
 mod hostile_caches;
 #[path = "builds/outputs.rs"]
 mod outputs;
+#[path = "builds/published.rs"]
+mod published;
 #[path = "builds/remote_files.rs"]
 mod remote_files;
 #[path = "builds/repositories.rs"]
@@ -836,7 +838,7 @@ fn a_full_disk_names_the_file_and_leaves_nothing() {
     );
     assert!(hoist_core::Describe::hints(&error)[0].starts_with("the disk is full"));
     // The room is there again, and what was written of the layer is not.
-    assert!(result("FROM base\nRUN dd if=/dev/zero of=/x bs=1M count=2 2>/dev/null\n").is_ok());
+    result("FROM base\nRUN dd if=/dev/zero of=/x bs=1M count=2 2>/dev/null\n").expect("an image");
 }
 
 /// A tmpfs of 8 MiB, unmounted on drop.

@@ -3,7 +3,7 @@
 use std::net::TcpListener;
 use std::process::Command;
 
-use crate::support::{Sandbox, http_get, network_name};
+use crate::support::{Sandbox, http_get, network_name, wait_until};
 
 /// No container, and nothing in the places where a start leaves its marks.
 #[track_caller]
@@ -325,7 +325,8 @@ fn a_failed_start_takes_its_network_back() {
     nothing_is_left(&sandbox);
     assert!(http_get(("127.0.0.1", port), "/").is_none());
     let bridge = network_name(&sandbox.root());
-    let ports =
-        std::fs::read_dir(format!("/sys/class/net/{bridge}/brif")).map_or(0, Iterator::count);
-    assert_eq!(ports, 0, "an interface on the bridge {bridge}");
+    // The kernel takes an interface away when it comes to it.
+    wait_until(&format!("the bridge {bridge} has no interface"), || {
+        std::fs::read_dir(format!("/sys/class/net/{bridge}/brif")).map_or(0, Iterator::count) == 0
+    });
 }

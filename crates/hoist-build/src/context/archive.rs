@@ -32,12 +32,19 @@ const EARLIEST: i64 = 315_532_800;
 #[derive(Debug)]
 pub struct UnpackedContext {
     draft: LayerDraft,
+    /// Seconds since 1970, when whoever it comes from says so.
+    published: Option<i64>,
 }
 
 impl UnpackedContext {
-    /// The files of `draft`.
-    pub(crate) const fn of(draft: LayerDraft) -> Self {
-        Self { draft }
+    /// The files of `draft`, with the time of [`UnpackedContext::time`] if it is known.
+    pub(crate) const fn of(draft: LayerDraft, published: Option<i64>) -> Self {
+        Self { draft, published }
+    }
+
+    /// The same files, published at another time.
+    pub(crate) fn published(self, published: Option<i64>) -> Self {
+        Self { published, ..self }
     }
 
     /// Its directory.
@@ -46,12 +53,15 @@ impl UnpackedContext {
         self.draft.path()
     }
 
-    /// The time of its newest regular file, in seconds since 1970: what BuildKit calls the time of
-    /// an archive.
+    /// When it was published, in seconds since 1970: the time of the commit, or the last change that
+    /// a web server names; without one the time of the newest regular file.
     ///
     /// # Errors
     /// [`BuildError::Io`] for what cannot be listed.
-    pub fn newest(&self) -> Result<Option<i64>, BuildError> {
+    pub fn time(&self) -> Result<Option<i64>, BuildError> {
+        if self.published.is_some() {
+            return Ok(self.published);
+        }
         let path = self.path();
         let root = Root::new(open_directory(path)?, path.to_owned(), Ownership::Root);
         let entries = walk(&root, Path::new(""), &Filter::ignoring(None))?;
@@ -105,7 +115,7 @@ pub fn unpack_context(
     archive::extract(&mut target, &work, name, &root, None, &never)?;
     target.finish()?;
     std::fs::remove_file(&path).map_err(failed)?;
-    Ok(UnpackedContext { draft })
+    Ok(UnpackedContext::of(draft, None))
 }
 
 /// The Dockerfile of an unpacked context, whose links do not lead out of it, and where it lies.

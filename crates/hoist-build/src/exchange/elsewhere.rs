@@ -10,7 +10,7 @@ use std::{
 };
 
 use hoist_core::{
-    Digest, Reference,
+    Describe, Digest, Reference,
     error::chain,
     event::{BuildEvent, Warning},
     image::{Descriptor, Image},
@@ -109,6 +109,7 @@ impl<'a> Elsewhere<'a> {
                         (offer.document.records.len(), offer.document.mounts.len());
                     task.note(&match mounts {
                         0 => format!("{steps} steps"),
+                        1 => format!("{steps} steps, 1 cache mount"),
                         mounts => format!("{steps} steps, {mounts} cache mounts"),
                     });
                     task.done();
@@ -123,7 +124,7 @@ impl<'a> Elsewhere<'a> {
                 Err(error) => {
                     let why = chain(&error);
                     task.failed(&why);
-                    tasks.emit(warning(&format!("the cache {name} is not used: {why}")));
+                    tasks.emit(unusable(&name, &why, error.hints()));
                 }
             }
         }
@@ -406,6 +407,20 @@ impl<'a> Elsewhere<'a> {
         }
         Err(BuildError::CacheLost)
     }
+}
+
+/// A cache that the build goes on without, because of `why`.
+fn unusable(name: &str, why: &str, mut hints: Vec<String>) -> BuildEvent {
+    if hints.is_empty() {
+        hints.push("a build with --cache-to writes it".to_owned());
+    }
+    BuildEvent::Warning(Warning {
+        rule: None,
+        message: printable(&format!("the cache {name} is not used: {why}")),
+        file: None,
+        line: None,
+        hints,
+    })
 }
 
 /// Something about caches that does not end the build.

@@ -118,6 +118,36 @@ pub(crate) fn extract(
     Ok(())
 }
 
+/// The time of the newest regular file in the archive `path` of `root`, in seconds since 1970. What
+/// is no archive has none.
+pub(crate) fn newest(
+    root: &Root,
+    path: &Path,
+    cancelled: &AtomicBool,
+) -> Result<Option<i64>, BuildError> {
+    if sort(root, path)? == Sort::Plain {
+        return Ok(None);
+    }
+    let trouble = |source: std::io::Error| BuildError::Archive {
+        path: root.display(path),
+        problem: source.to_string(),
+    };
+    let (_, reader) = compression::reader(open(root, path)?).map_err(trouble)?;
+    let mut archive = tar::Archive::new(reader);
+    let mut newest = None;
+    for member in archive.entries().map_err(trouble)? {
+        if cancelled.load(Ordering::Relaxed) {
+            return Err(BuildError::Cancelled);
+        }
+        let member = member.map_err(trouble)?;
+        if member.header().entry_type().is_file() {
+            let time = member.header().mtime().map_err(trouble)?;
+            newest = newest.max(Some(i64::try_from(time).unwrap_or(i64::MAX)));
+        }
+    }
+    Ok(newest)
+}
+
 struct Extraction<'a> {
     draft: &'a mut Draft,
     destination: &'a Path,

@@ -394,8 +394,11 @@ fn bad_git(reason: impl std::fmt::Display) -> BuildError {
     }
 }
 
+/// How the checksum of a file is written.
+const DIGITS: &str = "write sha256: and the 64 hexadecimal digits that sha256sum prints";
+
 /// The sources of `add` that lie elsewhere, and what all of its sources are called.
-fn remotes(add: &Add) -> Result<(Vec<RemoteArgument>, Vec<String>), BuildError> {
+pub(crate) fn remotes(add: &Add) -> Result<(Vec<RemoteArgument>, Vec<String>), BuildError> {
     let checksum = add.checksum.as_ref().map(|text| text.value.as_str());
     if checksum.is_some() && add.sources.len() + add.files.len() != 1 {
         return Err(invalid(
@@ -415,12 +418,12 @@ fn remotes(add: &Add) -> Result<(Vec<RemoteArgument>, Vec<String>), BuildError> 
             Err(NotGit::Other) if is_address(source) => {
                 let unpack = add.unpack == Some(true);
                 let file = WebFile::new(source, checksum, unpack);
-                Remote::File(file.map_err(|message| invalid(message, "sha256:… of the file"))?)
+                Remote::File(file.map_err(|message| invalid(message, DIGITS))?)
             }
             Err(NotGit::Other) if checksum.is_some() => {
                 return Err(invalid(
                     "checksum requires HTTP(S) or Git sources",
-                    "files of the context are what they are",
+                    "leave --checksum out: what is in the context is not fetched",
                 ));
             }
             Err(NotGit::Other) => continue,

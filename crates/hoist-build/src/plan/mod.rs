@@ -17,7 +17,7 @@ use std::{
     sync::Arc,
 };
 
-pub(crate) use actions::HOSTNAME;
+pub(crate) use actions::{HOSTNAME, remotes};
 
 use hoist_core::Platform;
 use hoist_dockerfile::{

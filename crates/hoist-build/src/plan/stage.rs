@@ -5,7 +5,10 @@ use std::{collections::BTreeMap, sync::Arc};
 use hoist_core::{Platform, Reference, time::Timestamp};
 use hoist_dockerfile::{
     Diagnostic, Dockerfile, DockerfileError, Instruction, InstructionKind, Span, Stage,
-    expand::{Expander, StageScope, instruction::expand},
+    expand::{
+        Expander, StageScope,
+        instruction::{at_argument, expand},
+    },
     instruction::{Arg, parse_trigger},
     stages::Origin,
 };
@@ -284,13 +287,7 @@ impl Builder<'_> {
             let declared =
                 self.scope
                     .declare(argument, self.inputs.build_args, global, self.escape);
-            declared.map_err(|error| {
-                let span = argument
-                    .default
-                    .as_ref()
-                    .map_or(argument.name.span, |text| text.span);
-                hoist_dockerfile::expand::instruction::at_place(&error, span)
-            })?;
+            declared.map_err(|error| at_argument(&error, argument))?;
         }
         let text = history::arg(&self.scope.arguments()[known..]);
         self.entries.push(Entry::Metadata(Line::metadata(text)));

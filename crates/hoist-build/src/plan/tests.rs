@@ -216,7 +216,7 @@ fn what_cannot_be_done_is_refused_with_its_line() {
     Dockerfile:3: source can't be a URL for COPY
     Dockerfile:3: source can't be a git ref for COPY
     Dockerfile:3: invalid git source: "--exec" is no name of a branch, tag or commit
-    Dockerfile:3: invalid checksum sha256:0: write sha256: and 64 hexadecimal digits
+    Dockerfile:3: invalid checksum sha256:0
     Dockerfile:3: checksum can't be specified for multiple sources
     Dockerfile:3: invalid git source: inconsistent keep-git-dir configuration
     Dockerfile:3: checksum requires HTTP(S) or Git sources

@@ -7,7 +7,7 @@ use std::{
 };
 
 use super::{
-    RemoteAccess, Supplier, failed,
+    Remote, RemoteAccess, Supplier, failed,
     git::{GitAddress, GitSource, NotGit},
     web,
     web_file::{WebFile, is_address},
@@ -77,14 +77,9 @@ pub fn fetch_context(
         agents: trust.agents,
         stop: cancelled,
     };
-    match supplier.repository(address)? {
-        Some(files) => Ok(RemoteContext::Files(files)),
-        None => match supplier.file(address.text)? {
-            Fetched::Archive(files) => Ok(RemoteContext::Files(files)),
-            Fetched::Other(_, bytes) => {
-                dockerfile(address.text, bytes).map(RemoteContext::Dockerfile)
-            }
-        },
+    match supplier.files(&address.remote()?)? {
+        Fetched::Files(files) => Ok(RemoteContext::Files(files)),
+        Fetched::Other(bytes) => dockerfile(address.text, bytes).map(RemoteContext::Dockerfile),
     }
 }
 
@@ -127,10 +122,31 @@ fn file(url: &str) -> Result<WebFile, BuildError> {
     })
 }
 
-/// What was behind an address of the web.
+/// What was behind the address of a context.
 enum Fetched {
-    Archive(UnpackedContext),
-    Other(hoist_store::LayerDraft, Vec<u8>),
+    /// Files: of a commit, or of an archive.
+    Files(UnpackedContext),
+    /// A file that is no archive.
+    Other(Vec<u8>),
+}
+
+impl ContextAddress<'_> {
+    /// What it is the address of.
+    pub(super) fn remote(&self) -> Result<Remote, BuildError> {
+        let invalid = |message: String| BuildError::Invalid {
+            message: format!("invalid git context: {message}"),
+            hints: Vec::new(),
+        };
+        let parsed = match GitAddress::parse_context(self.text) {
+            Ok(parsed) => parsed,
+            Err(NotGit::Other) => return file(self.text).map(Remote::File),
+            Err(NotGit::Invalid(message)) => return Err(invalid(message)),
+        };
+        let keep = parsed.keep_git_dir.unwrap_or(self.keep_git_dir);
+        let mut source = GitSource::new(parsed, None, None).map_err(invalid)?;
+        source.keep_git_dir = keep && source.address.subdirectory.is_empty();
+        Ok(Remote::Git(source))
+    }
 }
 
 impl Supplier<'_> {
@@ -140,47 +156,33 @@ impl Supplier<'_> {
             text,
             keep_git_dir: false,
         };
-        if let Some(files) = self.repository(address)? {
-            return Ok(files);
-        }
-        match self.file(text)? {
-            Fetched::Archive(files) => Ok(files),
-            Fetched::Other(draft, bytes) => {
+        match self.files(&address.remote()?)? {
+            Fetched::Files(files) => Ok(files),
+            Fetched::Other(bytes) => {
+                let draft = self.engine.store().begin_layer()?;
                 let path = draft.path().join(CONTENT);
                 std::fs::write(&path, bytes).map_err(failed("write", &path))?;
-                Ok(UnpackedContext::of(draft))
+                Ok(UnpackedContext::of(draft, None))
             }
         }
     }
 
-    /// The files of a repository; `None` for an address of something else.
-    fn repository(
-        &self,
-        address: ContextAddress<'_>,
-    ) -> Result<Option<UnpackedContext>, BuildError> {
-        let invalid = |message: String| BuildError::Invalid {
-            message: format!("invalid git context: {message}"),
-            hints: Vec::new(),
-        };
-        let parsed = match GitAddress::parse_context(address.text) {
-            Ok(parsed) => parsed,
-            Err(NotGit::Other) => return Ok(None),
-            Err(NotGit::Invalid(message)) => return Err(invalid(message)),
-        };
-        let keep = parsed.keep_git_dir.unwrap_or(address.keep_git_dir);
-        let mut source = GitSource::new(parsed, None, None).map_err(invalid)?;
-        source.keep_git_dir = keep && source.address.subdirectory.is_empty();
-        let pinned = self.pin_repository(&source)?;
-        let draft = self.checkout(&source, &pinned.part.1)?;
-        Ok(Some(UnpackedContext::of(draft)))
+    /// The files of a commit, or of an archive; the content of any other file.
+    fn files(&self, remote: &Remote) -> Result<Fetched, BuildError> {
+        match remote {
+            Remote::Git(source) => {
+                let pinned = self.pin_repository(source)?;
+                let (draft, time) = self.checkout(source, &pinned.part.1)?;
+                Ok(Fetched::Files(UnpackedContext::of(draft, Some(time))))
+            }
+            Remote::File(file) => self.file(file),
+        }
     }
 
-    /// The file at an address of the web: an archive is unpacked, anything else read.
-    fn file(&self, url: &str) -> Result<Fetched, BuildError> {
-        let file = file(url)?;
-        let pinned = self.pin_file(&file)?;
-        let stock = self.fetch_file(&file, &pinned, &[])?;
-        let mut content = stock.open()?;
+    /// An archive is unpacked, anything else read.
+    fn file(&self, file: &WebFile) -> Result<Fetched, BuildError> {
+        let brought = self.bring(file, &self.pin_file(file)?)?;
+        let mut content = brought.open()?;
         let mut start = [0; 512];
         let read = |error| failed("read", Path::new(&file.name()))(error);
         let mut count = 0;
@@ -192,9 +194,10 @@ impl Supplier<'_> {
         }
         content.rewind().map_err(read)?;
         if is_archive(&start[..count]) {
-            return unpack_context(self.engine, content).map(Fetched::Archive);
+            let files = unpack_context(self.engine, content)?;
+            return Ok(Fetched::Files(files.published(brought.modified)));
         }
-        let bytes = web::content(&file, content, MAX_DOCKERFILE)?;
-        Ok(Fetched::Other(self.engine.store().begin_layer()?, bytes))
+        let bytes = web::content(file, content, MAX_DOCKERFILE)?;
+        Ok(Fetched::Other(bytes))
     }
 }

@@ -13,6 +13,7 @@
 pub(crate) mod context;
 pub(crate) mod git;
 pub(crate) mod pin;
+mod published;
 pub(crate) mod web;
 pub(crate) mod web_file;
 
@@ -110,8 +111,8 @@ pub(crate) struct RemoteArgument {
 pub(crate) struct Pinned {
     /// What the part of the cache key is called, and its value.
     pub(crate) part: (String, String),
-    /// Seconds since 1970 that the file carries, when it is one.
-    pub(crate) modified: i64,
+    /// When the file changed last, in seconds since 1970, when it is one and that is known.
+    pub(crate) modified: Option<i64>,
 }
 
 /// A source that is here, as long as the value lives.
@@ -127,15 +128,6 @@ pub(crate) struct Stock {
     pub(crate) is_archive: bool,
     /// Removes it.
     _draft: hoist_store::LayerDraft,
-}
-
-impl Stock {
-    /// The one file that it is, to be read.
-    fn open(&self) -> Result<std::fs::File, BuildError> {
-        let fd = self.root.open(&self.start, rustix::fs::OFlags::RDONLY);
-        fd.map(std::fs::File::from)
-            .map_err(|errno| BuildError::io("open", self.root.display(&self.start), errno))
-    }
 }
 
 /// Everything that pinning and fetching need.

@@ -14,12 +14,14 @@ use std::{
     io::Read,
     path::{Path, PathBuf},
     str::FromStr,
+    sync::atomic::AtomicBool,
 };
 
 use hoist_core::{Digest, Digester};
 use hoist_registry::{
     Answer, DownloadRequest, Downloaded, RegistryError, Secret as Guarded, Validators,
 };
+use hoist_store::LayerDraft;
 use hoist_sys::atomic::{self, Durability};
 use serde::{Deserialize, Serialize};
 
@@ -31,7 +33,7 @@ use crate::{
         archive::{self, Sort},
         open_directory,
     },
-    tree::{Entry, Ownership, Root, filter::Filter},
+    tree::{Entry, Root, filter::Filter},
 };
 
 /// Where files of web servers are kept, below the root.
@@ -41,6 +43,9 @@ pub(crate) const ADDRESSES: &str = "cache/http-v1/urls";
 
 /// The mode of a file that `ADD` fetches.
 const MODE: u32 = 0o600;
+
+/// What a file is called while it is here to be read.
+const FILE: &str = "file";
 
 /// What is remembered of an address.
 #[derive(Debug, Serialize, Deserialize)]
@@ -52,6 +57,40 @@ struct Remembered {
     last_modified: Option<String>,
     /// The address, without what nobody has to know.
     url: String,
+}
+
+/// A file that is here to be read, as long as the value lives.
+pub(super) struct Brought {
+    draft: LayerDraft,
+    /// When it changed last, in seconds since 1970, if the server says so.
+    pub(super) modified: Option<i64>,
+}
+
+impl Brought {
+    fn path(&self) -> PathBuf {
+        self.draft.work().join(FILE)
+    }
+
+    /// What it lies in, which messages call by the address of `file`.
+    fn root(&self, file: &WebFile) -> Result<Root, BuildError> {
+        let shown = PathBuf::from(file.shown());
+        let directory = open_directory(self.draft.work())?;
+        Ok(Root::of_file(directory, shown))
+    }
+
+    pub(super) fn open(&self) -> Result<File, BuildError> {
+        let path = self.path();
+        File::open(&path).map_err(failed("open", &path))
+    }
+
+    /// The time of the newest file in it, in seconds since 1970, when it is an archive.
+    pub(super) fn newest(
+        &self,
+        file: &WebFile,
+        stop: &AtomicBool,
+    ) -> Result<Option<i64>, BuildError> {
+        archive::newest(&self.root(file)?, Path::new(FILE), stop)
+    }
 }
 
 impl Supplier<'_> {
@@ -91,20 +130,19 @@ impl Supplier<'_> {
         pinned: &Pinned,
         exclude: &[String],
     ) -> Result<Stock, BuildError> {
-        let digest = Digest::from_str(&pinned.part.1).map_err(|_| changed(file))?;
-        let draft = self.engine.store().begin_layer()?;
+        let brought = self.bring(file, pinned)?;
         let name = PathBuf::from(file.name());
-        let start = Path::new("file");
-        let modified = self.take(file, digest, &draft.work().join(start), pinned.modified)?;
-        let shown = PathBuf::from(file.shown());
-        let root = Root::new(open_directory(draft.work())?, shown, Ownership::Kept);
+        let start = Path::new(FILE);
+        let root = brought.root(file)?;
         let mut entry = root
             .entry(start)
-            .map_err(|errno| BuildError::io("read", draft.work().join(start), errno))?;
+            .map_err(|errno| BuildError::io("read", brought.path(), errno))?;
         entry.path = PathBuf::new();
         entry.mode = MODE;
         (entry.uid, entry.gid) = (0, 0);
         entry.is_linked = false;
+        // BuildKit's time for a file without one.
+        let modified = brought.modified.unwrap_or(0);
         entry.identity.mtime = modified.saturating_mul(1_000_000_000);
         let is_archive = file.unpack && archive::sort(&root, start)? == Sort::Archive;
         Ok(Stock {
@@ -113,26 +151,34 @@ impl Supplier<'_> {
             name,
             start: start.to_owned(),
             is_archive,
-            _draft: draft,
+            _draft: brought.draft,
         })
     }
 
     /// The content of a file, for who reads it at once: at most `limit` bytes.
     pub(crate) fn read(&self, file: &WebFile, limit: u64) -> Result<Vec<u8>, BuildError> {
         let pinned = self.pin_file(file)?;
-        let stock = self.fetch_file(file, &pinned, &[])?;
-        content(file, stock.open()?, limit)
+        content(file, self.bring(file, &pinned)?.open()?, limit)
+    }
+
+    /// The file that was pinned, as it came.
+    pub(super) fn bring(&self, file: &WebFile, pinned: &Pinned) -> Result<Brought, BuildError> {
+        let digest = Digest::from_str(&pinned.part.1).map_err(|_| changed(file))?;
+        let draft = self.engine.store().begin_layer()?;
+        let path = draft.work().join(FILE);
+        let modified = self.take(file, digest, &path, pinned.modified)?;
+        Ok(Brought { draft, modified })
     }
 
     /// Put the file of `digest` at `path`: from the cache when it is there and sound, otherwise from
-    /// the server. Its time in seconds since 1970.
+    /// the server. When it changed last, in seconds since 1970.
     fn take(
         &self,
         file: &WebFile,
         digest: Digest,
         path: &Path,
-        modified: i64,
-    ) -> Result<i64, BuildError> {
+        modified: Option<i64>,
+    ) -> Result<Option<i64>, BuildError> {
         let kept = self.engine.settings().root.join(FILES).join(digest.hex());
         // A name of its own: whoever tidies the cache meanwhile takes nothing away.
         if std::fs::hard_link(&kept, path).is_ok() {
@@ -158,7 +204,7 @@ impl Supplier<'_> {
             });
         }
         std::fs::hard_link(&kept, path).map_err(failed("link", &kept))?;
-        Ok(saved.validators.modified().unwrap_or(0))
+        Ok(saved.validators.modified())
     }
 
     /// Ask the server. What it sends is kept, unless it is not what the checksum says; nothing when
@@ -176,7 +222,7 @@ impl Supplier<'_> {
             },
         };
         let draft = self.engine.store().begin_layer()?;
-        let path = draft.work().join("file");
+        let path = draft.work().join(FILE);
         let mut target = File::options()
             .read(true)
             .write(true)
@@ -279,8 +325,7 @@ fn pinned(file: &WebFile, digest: Digest, remembered: Option<Remembered>) -> Pin
     let kind = if file.unpack { "archive" } else { "file" };
     Pinned {
         part: (format!("{kind} {}", file.shown()), digest.to_string()),
-        // BuildKit's time for a file without one.
-        modified: validators.modified().unwrap_or(0),
+        modified: validators.modified(),
     }
 }
 

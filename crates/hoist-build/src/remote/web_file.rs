@@ -42,11 +42,8 @@ impl WebFile {
     /// # Errors
     /// What is wrong with the checksum.
     pub(crate) fn new(url: &str, checksum: Option<&str>, unpack: bool) -> Result<Self, String> {
-        let checksum = checksum.map(|text| {
-            Digest::from_str(text).map_err(|_| {
-                format!("invalid checksum {text}: write sha256: and 64 hexadecimal digits")
-            })
-        });
+        let checksum = checksum
+            .map(|text| Digest::from_str(text).map_err(|_| format!("invalid checksum {text}")));
         Ok(Self {
             url: url.to_owned(),
             checksum: checksum.transpose()?,

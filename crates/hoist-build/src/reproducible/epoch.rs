@@ -2,7 +2,8 @@
 //!
 //! As BuildKit has it, in this order: the build argument `SOURCE_DATE_EPOCH`; the `ARG` of that
 //! name before the first FROM; nothing. The value is a number of seconds, `context` for when the
-//! context was published, or the name of a stage that does nothing but ADD one remote source.
+//! context was published, or the name of a remote context, or of a stage that does nothing but ADD
+//! one remote source ([`stage`]).
 //!
 //! A reproducible build always has one. When none is given it is the latest of
 //!
@@ -23,8 +24,9 @@ use hoist_core::{
     time::Timestamp,
 };
 use hoist_dockerfile::{
-    Dockerfile, Instruction, InstructionKind, Stage,
+    Dockerfile, Stage,
     stages::{Origin, Resolution},
+    suggest::nearest,
 };
 use hoist_engine::Engine;
 use hoist_store::StoredImage;
@@ -37,6 +39,7 @@ use crate::{
     context::Context,
     error::BuildError,
     excerpt::Listing,
+    remote::{Supplier, unreachable},
     request::{BuildRequest, NamedContext, Timestamps},
     tree::{Entry, Ownership, Root, filter::Filter, walk},
 };
@@ -55,6 +58,14 @@ pub(crate) struct Epoch {
     pub(crate) source: String,
 }
 
+impl Epoch {
+    /// A time that somebody claims: commits, servers and files may claim anything.
+    fn claimed(seconds: i64, source: String) -> Self {
+        let seconds = seconds.clamp(0, Timestamp::MAX.seconds());
+        Self { seconds, source }
+    }
+}
+
 /// What an epoch is chosen from.
 pub(crate) struct Question<'a> {
     pub(crate) engine: &'a Engine,
@@ -63,6 +74,8 @@ pub(crate) struct Question<'a> {
     /// Where the Dockerfile lies when it is a file.
     pub(crate) path: Option<&'a Path>,
     pub(crate) listing: &'a Listing,
+    /// Brings what lies elsewhere, where the build may have it.
+    pub(crate) supplier: Option<Supplier<'a>>,
     /// Finds an image of the store.
     pub(crate) images: &'a dyn Fn(&str) -> Result<Arc<StoredImage>, BuildError>,
 }
@@ -83,11 +96,12 @@ pub(crate) fn choose(
             .cloned()
             .unwrap_or_default(),
     };
-    let scope = match given {
-        Some(_) => &mut *build_args,
-        None => &mut resolution.global,
+    let is_given = given.is_some();
+    let stated = question.stated(&text, build_args, resolution)?;
+    let scope = match is_given {
+        true => &mut *build_args,
+        false => &mut resolution.global,
     };
-    let stated = question.stated(&text)?;
     match &stated {
         Some(epoch) => scope.insert(SOURCE_DATE_EPOCH.to_owned(), epoch.seconds.to_string()),
         None => scope.remove(SOURCE_DATE_EPOCH),
@@ -127,13 +141,18 @@ pub(crate) fn tell(
 
 impl Question<'_> {
     /// What `text` means as value of `SOURCE_DATE_EPOCH`; `None` when that is no time.
-    fn stated(&self, text: &str) -> Result<Option<Epoch>, BuildError> {
+    fn stated(
+        &self,
+        text: &str,
+        build_args: &BTreeMap<String, String>,
+        resolution: &Resolution,
+    ) -> Result<Option<Epoch>, BuildError> {
         if text.is_empty() {
             return Ok(None);
         }
         if let Ok(seconds) = text.parse::<i64>() {
             if seconds < 0 || seconds > Timestamp::MAX.seconds() {
-                return Err(invalid(text));
+                return Err(self.invalid(text));
             }
             return Ok(Some(Epoch {
                 seconds,
@@ -143,9 +162,8 @@ impl Question<'_> {
         if text == "context" {
             return Ok(self.request.context_time.map(of_context));
         }
-        if self.request.contexts.contains_key(text) {
-            // Directories of this machine, and images, were not published at one time.
-            return Ok(None);
+        if let Some(context) = self.request.contexts.get(text) {
+            return self.of_named(text, context);
         }
         let mut stages = self.dockerfile.stages.iter();
         let is_meant = |stage: &&Stage| {
@@ -153,14 +171,40 @@ impl Question<'_> {
             name.is_some_and(|name| name.eq_ignore_ascii_case(text))
         };
         match stages.find(is_meant) {
-            Some(stage) => {
-                let source = source_of(stage);
-                let time = source.and_then(remote_time);
-                let at = |error: BuildError| error.at(|| self.listing.excerpt(stage.span));
-                time.map_err(at)
-            }
-            None => Err(invalid(text)),
+            Some(stage) => self.of_stage(stage, build_args, resolution),
+            None => Err(self.invalid(text)),
         }
+    }
+
+    /// `text` is no time, and names none.
+    fn invalid(&self, text: &str) -> BuildError {
+        let stages = self.dockerfile.stages.iter();
+        let stages = stages.filter_map(|stage| stage.name.as_deref());
+        let names = stages.chain(self.request.contexts.keys().map(String::as_str));
+        let meant = nearest(text, names.chain(["context"]));
+        let mut hints: Vec<String> = meant
+            .map(|name| format!("did you mean {name}?"))
+            .into_iter()
+            .collect();
+        hints.push(
+            "write seconds since 1970, context, or the name of a remote context or of a stage that \
+             only adds one remote source"
+                .to_owned(),
+        );
+        BuildError::Invalid {
+            message: format!("invalid {SOURCE_DATE_EPOCH}: {text}"),
+            hints,
+        }
+    }
+
+    /// When the context `name` was published: directories of this machine, and images, were not.
+    fn of_named(&self, name: &str, context: &NamedContext) -> Result<Option<Epoch>, BuildError> {
+        let NamedContext::Remote(address) = context else {
+            return Ok(None);
+        };
+        let supplier = self.supplier.ok_or_else(|| unreachable(name))?;
+        let time = supplier.published_context(address)?;
+        Ok(time.map(|seconds| Epoch::claimed(seconds, format!("the context {name}"))))
     }
 
     /// The epoch of a reproducible build that was given none.
@@ -184,9 +228,7 @@ impl Question<'_> {
                 }
             }
         }
-        // Commits and files may claim anything.
-        epoch.seconds = epoch.seconds.clamp(0, Timestamp::MAX.seconds());
-        Ok(epoch)
+        Ok(Epoch::claimed(epoch.seconds, epoch.source))
     }
 
     /// The images that the stages start from, by name.
@@ -262,21 +304,7 @@ impl Question<'_> {
 }
 
 fn of_context(seconds: i64) -> Epoch {
-    Epoch {
-        seconds,
-        source: "the context".to_owned(),
-    }
-}
-
-fn invalid(text: &str) -> BuildError {
-    BuildError::Invalid {
-        message: format!("invalid {SOURCE_DATE_EPOCH}: {text}"),
-        hints: vec![
-            "write seconds since 1970, context, or the name of a stage that only adds one remote \
-             source"
-                .to_owned(),
-        ],
-    }
+    Epoch::claimed(seconds, "the context".to_owned())
 }
 
 /// The time of the commit that the context is as; in the other cases why it does not count, to be
@@ -324,60 +352,6 @@ fn newest(entries: &[Entry]) -> Option<(i64, &Path)> {
     times.reduce(|best, next| if next.0 > best.0 { next } else { best })
 }
 
-/// The one remote source that a stage named by `SOURCE_DATE_EPOCH` adds: BuildKit's conditions, in
-/// its words.
-fn source_of(stage: &Stage) -> Result<&str, BuildError> {
-    let refuse = |message: &str| {
-        Err(BuildError::Invalid {
-            message: message.to_owned(),
-            hints: vec![format!(
-                "the stage that {SOURCE_DATE_EPOCH} names is: FROM scratch, then ADD of one URL or \
-                 git repository"
-            )],
-        })
-    };
-    if !stage.base.eq_ignore_ascii_case("scratch") {
-        return refuse("SOURCE_DATE_EPOCH stage must use FROM scratch");
-    }
-    let one = "SOURCE_DATE_EPOCH stage must contain exactly one remote ADD";
-    let mut sources = Vec::new();
-    for Instruction { kind, .. } in &stage.instructions {
-        match kind {
-            InstructionKind::Arg(_) => {}
-            InstructionKind::Add(add) => sources.push(add),
-            other => {
-                let keyword = other.keyword().as_str().to_lowercase();
-                return refuse(&format!(
-                    "SOURCE_DATE_EPOCH stage does not meet source-only requirements: unsupported \
-                     {keyword} instruction"
-                ));
-            }
-        }
-    }
-    match sources.as_slice() {
-        [add] => match add.sources.as_slice() {
-            [source] if is_remote(&source.value) => Ok(&source.value),
-            _ => refuse("SOURCE_DATE_EPOCH stage source must be a single HTTP(S) or Git ADD"),
-        },
-        _ => refuse(one),
-    }
-}
-
-fn is_remote(source: &str) -> bool {
-    ["http://", "https://", "git://", "ssh://", "git@"]
-        .iter()
-        .any(|start| source.starts_with(start))
-}
-
-/// When a remote source was published. Nothing here fetches, as ADD does not.
-fn remote_time(source: &str) -> Result<Option<Epoch>, BuildError> {
-    Err(BuildError::Unsupported {
-        what: format!("{SOURCE_DATE_EPOCH} of {source}"),
-        hints: vec![format!(
-            "write the seconds: --build-arg {SOURCE_DATE_EPOCH}=…"
-        )],
-    })
-}
-
+mod stage;
 #[cfg(test)]
 mod tests;

@@ -44,8 +44,17 @@ pub(crate) enum Ownership {
 pub(crate) struct Root {
     fd: OwnedFd,
     /// How messages name it.
-    name: PathBuf,
+    name: Name,
     ownership: Ownership,
+}
+
+/// How messages name what is below a [`Root`].
+#[derive(Debug)]
+enum Name {
+    /// By its path below this one.
+    Directory(PathBuf),
+    /// The one file that is there, by this name alone.
+    File(PathBuf),
 }
 
 impl Root {
@@ -53,8 +62,18 @@ impl Root {
     pub(crate) fn new(fd: OwnedFd, name: PathBuf, ownership: Ownership) -> Self {
         Self {
             fd,
-            name,
+            name: Name::Directory(name),
             ownership,
+        }
+    }
+
+    /// The directory `fd`, which holds one file that messages call `name`, whatever it is called
+    /// there.
+    pub(crate) fn of_file(fd: OwnedFd, name: PathBuf) -> Self {
+        Self {
+            fd,
+            name: Name::File(name),
+            ownership: Ownership::Kept,
         }
     }
 
@@ -64,7 +83,10 @@ impl Root {
 
     /// `path` as messages name it.
     pub(crate) fn display(&self, path: &Path) -> PathBuf {
-        below(&self.name, path)
+        match &self.name {
+            Name::Directory(name) => below(name, path),
+            Name::File(name) => name.clone(),
+        }
     }
 
     /// Open `path`, which has no symbolic link in it, with `flags`.

@@ -339,6 +339,11 @@ fn a_cache_that_is_not_there_is_a_warning_and_an_export_that_fails_is_not() {
     let outcome = world.build(&from(&world, &nowhere));
     let text = warnings(&outcome).join("\n");
     assert!(text.contains("is not used: cannot read"), "{text}");
+    let is_hinted = |event: &BuildEvent| {
+        matches!(event, BuildEvent::Warning(warning)
+            if warning.hints == ["a build with --cache-to writes it"])
+    };
+    assert!(outcome.events.iter().any(is_hinted));
     let failed = |event: &BuildEvent| matches!(event, BuildEvent::TaskFailed { .. });
     assert!(outcome.events.iter().any(failed));
     outcome.built();

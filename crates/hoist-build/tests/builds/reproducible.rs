@@ -123,20 +123,21 @@ fn what_is_no_time_is_refused_with_its_place() {
     let error = |epoch| build(&world, Timestamps::Kept, Some(epoch)).error();
     insta::assert_snapshot!(error("yesterday"), @r"
     invalid SOURCE_DATE_EPOCH: yesterday
-    hint: write seconds since 1970, context, or the name of a stage that only adds one remote source
+    hint: write seconds since 1970, context, or the name of a remote context or of a stage that only adds one remote source
     ");
+    assert!(error("contex").contains("hint: did you mean context?"));
     for text in ["-1", "1.5", "99999999999999"] {
         assert!(error(text).starts_with("invalid SOURCE_DATE_EPOCH"));
     }
     insta::assert_snapshot!(error("SRC"), @r"
-    Dockerfile:1
+    Dockerfile:2
     --------------------
-       1 | >>> FROM scratch AS src
-       2 |     ADD https://example.com/x.tar /
+       1 |     FROM scratch AS src
+       2 | >>> ADD https://example.com/x.tar /
        3 |     FROM scratch AS two
+       4 |     COPY x /
     --------------------
-    SOURCE_DATE_EPOCH of https://example.com/x.tar is not supported yet
-    hint: write the seconds: --build-arg SOURCE_DATE_EPOCH=…
+    https://example.com/x.tar lies elsewhere, and this build may fetch nothing
     ");
     insta::assert_snapshot!(error("two"), @r"
     Dockerfile:3
@@ -177,7 +178,7 @@ fn the_time_of_an_archive_is_that_of_its_newest_file_and_a_directory_has_none() 
     let request = BuildRequest {
         context: context.path().to_owned(),
         context_label: Some("-".to_owned()),
-        context_time: context.newest().expect("a time"),
+        context_time: context.time().expect("a time"),
         ..world.request()
     };
     let built = world.build(&request).built();

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use super::{ExpandError, Expander, Expansion};
 use crate::diagnostic::Diagnostic;
-use crate::instruction::{Add, Copy, InlineFile, InstructionKind, KeyValue};
+use crate::instruction::{Add, Arg, Copy, InlineFile, InstructionKind, KeyValue};
 use crate::source::{Span, Spanned};
 
 /// An instruction with its variables replaced, and the names that decided it.
@@ -69,6 +69,13 @@ pub fn at_place(error: &ExpandError, span: Span) -> Diagnostic {
         span
     };
     Diagnostic::error("expansion", error.to_string(), span)
+}
+
+/// The same of the default of an ARG.
+#[must_use]
+pub fn at_argument(error: &ExpandError, argument: &Arg) -> Diagnostic {
+    let default = argument.default.as_ref();
+    at_place(error, default.map_or(argument.name.span, |text| text.span))
 }
 
 struct Run<'s> {

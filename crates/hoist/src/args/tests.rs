@@ -214,6 +214,10 @@ fn wrong_flags_are_told_in_dockers_words() {
         ("-z x", "unknown shorthand flag: 'z' in -z"),
         ("-itz x", "unknown shorthand flag: 'z' in -z"),
         ("--privileged x", "unknown flag: --privileged"),
+        (
+            "--entrypiont=y x",
+            "unknown flag: --entrypiont\nhint: did you mean --entrypoint?",
+        ),
         ("--name", "flag needs an argument: --name"),
         ("-e", "flag needs an argument: 'e' in -e"),
         (

@@ -3,12 +3,13 @@
 use std::error::Error as _;
 
 use clap::error::{ContextKind, ContextValue, ErrorKind};
+use hoist_dockerfile::suggest::nearest;
 
 /// The sentence about `error`, which `parser` returned for the words of which `last` is the last.
 pub(crate) fn sentence(error: &clap::Error, parser: &clap::Command, last: &str) -> String {
     let flag = text(error, ContextKind::InvalidArg).unwrap_or_default();
     match error.kind() {
-        ErrorKind::UnknownArgument => unknown(&flag),
+        ErrorKind::UnknownArgument => unknown(&flag, parser),
         ErrorKind::InvalidValue if given(error).is_empty() => missing_value(&flag, parser, last),
         ErrorKind::InvalidValue | ErrorKind::ValueValidation => {
             let why = error
@@ -41,11 +42,19 @@ fn given(error: &clap::Error) -> String {
     text(error, ContextKind::InvalidValue).unwrap_or_default()
 }
 
-fn unknown(flag: &str) -> String {
+fn unknown(flag: &str, parser: &clap::Command) -> String {
     let short = flag.strip_prefix('-').filter(|rest| !rest.starts_with('-'));
     match short.and_then(|rest| rest.chars().next()) {
         Some(letter) => format!("unknown shorthand flag: '{letter}' in {flag}"),
-        None => format!("unknown flag: {flag}"),
+        None => {
+            let name = long_name(flag).trim_start_matches('-');
+            let known = parser.get_arguments().filter(|arg| !arg.is_hide_set());
+            let meant = nearest(name, known.filter_map(clap::Arg::get_long));
+            let hint = meant.map_or(String::new(), |name| {
+                format!("\nhint: did you mean --{name}?")
+            });
+            format!("unknown flag: {flag}{hint}")
+        }
     }
 }
 

@@ -222,7 +222,7 @@ fn the_page_of_build_has_examples() {
           --reproducible                 Make the image independent of when and where it is built
           --verify                       Build a second time without cache, and say what differs
       -o, --output output                Output destination (format: "type=local,dest=path"; types are
-                                         image, registry, local, tar, oci, docker)
+                                         image, registry, local, tar, oci, docker, cacheonly)
           --load                         Keep the image in the store, as without any "--output"
           --push                         Push the image under its names; shorthand for
                                          "--output=type=registry"

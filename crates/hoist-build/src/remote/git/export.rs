@@ -37,9 +37,7 @@ pub(super) fn export(
         error @ BuildError::Git { .. } => Trouble::Git(error),
         error => Trouble::Refused(error),
     };
-    let log = repository.git(&["log", "-1", "--format=%ct", "--no-show-signature"]);
-    let time = log.arg(commit).output().map_err(problem)?;
-    let time = String::from_utf8_lossy(&time).trim().parse().unwrap_or(0);
+    let time = repository.time(commit).map_err(problem)?;
     let object = match checkout.subdirectory {
         "" => commit.to_owned(),
         subdirectory => commit_of(repository, checkout, subdirectory, time)?,

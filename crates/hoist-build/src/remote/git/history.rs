@@ -78,9 +78,7 @@ impl Supplier<'_> {
             .run()
             .map_err(problem)?;
         git(&["read-tree", commit]).run().map_err(problem)?;
-        let log = repository.git(&["log", "-1", "--format=%ct"]).arg(commit);
-        let time = log.output().map_err(problem)?;
-        let time = String::from_utf8_lossy(&time).trim().parse().unwrap_or(0);
+        let time = repository.time(commit).map_err(problem)?;
         crate::cache::remove(&directory.join("FETCH_HEAD"))?;
         if directory.join("logs").exists() {
             crate::cache::remove_tree(&directory.join("logs"))?;

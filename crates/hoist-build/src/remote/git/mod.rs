@@ -21,6 +21,7 @@ pub(crate) use address::{GitAddress, GitRemote, NotGit, Transport};
 use credentials::Trust;
 use export::{Trouble, export};
 use hoist_store::LayerDraft;
+use program::Failure;
 use repository::{Repository, Wanted};
 use tree::Gitlink;
 
@@ -130,7 +131,7 @@ impl Supplier<'_> {
         }
         Ok(Pinned {
             part: (name, commit),
-            modified: 0,
+            modified: None,
         })
     }
 
@@ -141,7 +142,7 @@ impl Supplier<'_> {
         pinned: &Pinned,
         exclude: &[String],
     ) -> Result<Stock, BuildError> {
-        let draft = self.checkout(source, &pinned.part.1)?;
+        let (draft, _) = self.checkout(source, &pinned.part.1)?;
         let name = PathBuf::from(source.address.to_string());
         let root = Root::new(open_directory(draft.path())?, name, Ownership::Root);
         let invalid = |message| BuildError::Invalid {
@@ -159,24 +160,56 @@ impl Supplier<'_> {
         })
     }
 
-    /// The files of `commit` in a directory of their own, which is gone with the value.
-    pub(super) fn checkout(
-        &self,
-        source: &GitSource,
-        commit: &str,
-    ) -> Result<LayerDraft, BuildError> {
+    /// When the commit that is meant was made, in seconds since 1970.
+    pub(super) fn commit_time(&self, source: &GitSource) -> Result<i64, BuildError> {
         let address = &source.address;
-        let full_name = match &address.reference {
-            Some(name) if address::is_commit(name) || address.by_commit => None,
+        let pinned = self.pin_repository(source)?;
+        let commit = &pinned.part.1;
+        let full_name = self.full_name(address, commit)?;
+        let wanted = Wanted {
+            commit,
+            reference: full_name.as_deref(),
+            exact: address.checksum.is_some(),
+        };
+        let repository = Repository::open(*self, &address.remote, Trust::Named)?;
+        repository.fetch(wanted)?;
+        match repository.time(commit) {
+            Ok(time) => Ok(time),
+            Err(Failure::Fatal(error)) => Err(error),
+            Err(Failure::Said(_)) => {
+                // What is here may be damaged: once more from the server.
+                repository.reset()?;
+                repository.fetch(wanted)?;
+                let time = repository.time(commit);
+                time.map_err(|failure| repository.problem(failure))
+            }
+        }
+    }
+
+    /// The full name of the reference by which `commit` is fetched, when it is not here and has one.
+    fn full_name(&self, address: &GitAddress, commit: &str) -> Result<Option<String>, BuildError> {
+        match &address.reference {
+            Some(name) if address::is_commit(name) || address.by_commit => Ok(None),
             // What it points to was asked when it was pinned, unless the checksum said it.
             _ => {
                 let repository = Repository::open(*self, &address.remote, Trust::Named)?;
                 match repository.has(commit) {
-                    true => None,
-                    false => Some(resolve(address, &repository)?.reference),
+                    true => Ok(None),
+                    false => Ok(Some(resolve(address, &repository)?.reference)),
                 }
             }
-        };
+        }
+    }
+
+    /// The files of `commit` in a directory of their own, which is gone with the value, and the
+    /// time of the commit.
+    pub(super) fn checkout(
+        &self,
+        source: &GitSource,
+        commit: &str,
+    ) -> Result<(LayerDraft, i64), BuildError> {
+        let address = &source.address;
+        let full_name = self.full_name(address, commit)?;
         let draft = self.engine.store().begin_layer()?;
         let checkout = Checkout {
             remote: &address.remote,
@@ -195,7 +228,7 @@ impl Supplier<'_> {
             self.keep_history(source, commit, &draft)?;
         }
         settle(draft.path(), time)?;
-        Ok(draft)
+        Ok((draft, time))
     }
 
     /// Unpack a commit with its submodules; its time.

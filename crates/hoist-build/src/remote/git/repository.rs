@@ -166,6 +166,14 @@ impl<'a> Repository<'a> {
         found.run().is_ok()
     }
 
+    /// When `commit`, which is here, was made, in seconds since 1970.
+    pub(super) fn time(&self, commit: &str) -> Result<i64, Failure> {
+        let log = self.git(&["log", "-1", "--format=%ct", "--no-show-signature"]);
+        let output = log.arg(commit).output()?;
+        // Damaged headers have no time.
+        Ok(String::from_utf8_lossy(&output).trim().parse().unwrap_or(0))
+    }
+
     /// See to it that a commit is here.
     pub(super) fn fetch(&self, wanted: Wanted<'_>) -> Result<(), BuildError> {
         if self.has(wanted.commit) {

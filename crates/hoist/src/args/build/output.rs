@@ -13,7 +13,7 @@ use crate::args::value;
 /// The flags about the result.
 #[derive(Debug, clap::Args)]
 pub(crate) struct OutputFlags {
-    /// Output destination (format: "type=local,dest=path"; types are image, registry, local, tar, oci, docker)
+    /// Output destination (format: "type=local,dest=path"; types are image, registry, local, tar, oci, docker, cacheonly)
     #[arg(short, long, value_name = "output", value_parser = output)]
     pub(crate) output: Vec<Output>,
     /// Keep the image in the store, as without any "--output"

@@ -119,7 +119,7 @@ impl Context {
     /// When it was published, in seconds since 1970, as far as that can be told.
     pub(super) fn time(&self) -> Result<Option<i64>, CliError> {
         match self {
-            Self::Unpacked(unpacked, _) => Ok(unpacked.newest()?),
+            Self::Unpacked(unpacked, _) => Ok(unpacked.time()?),
             Self::Directory(_) | Self::Dockerfile { .. } => Ok(None),
         }
     }
