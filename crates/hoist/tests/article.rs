@@ -107,10 +107,14 @@ fn multi_stage_works_as_root_and_not_as_appuser() {
 #[test]
 fn uv_fails_with_bash_syntax_and_works_without() {
     let sandbox = sandbox();
-    build(&sandbox, "article/04-uv")
+    let run = build(&sandbox, "article/04-uv")
         .fails(1)
         .says("Dockerfile:9")
         .says("<(");
+    // Before any step runs, too.
+    let told = run.stderr.find("[check] BashUnderSh: line 9: ");
+    let begun = run.stderr.find("] WORKDIR ").or(run.stderr.find("] COPY "));
+    assert!(told.is_some() && told < begun, "{run}");
     build(&sandbox, "article/05-uv-system").ok();
     serves(start(&sandbox, &[]));
 }

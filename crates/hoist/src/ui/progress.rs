@@ -175,6 +175,21 @@ fn title(stage: &str, number: usize, of: usize, text: &str) -> String {
 
 /// The warnings of a build in the order of the file, as BuildKit lists them at its end. What a
 /// rule advises is shown by `--check`.
+/// Checks whose findings make a step fail: they are told before it costs anything.
+const FORETELLING: [&str; 2] = ["BashUnderSh", "UvPipNeedsSystem"];
+
+/// What is told of `warning` at once, when a step is going to fail for it: its head, and what to do.
+fn foretold(warning: &Warning) -> Option<(String, Vec<String>)> {
+    let rule = warning.rule.as_deref()?;
+    if !FORETELLING.contains(&rule) {
+        return None;
+    }
+    let line = warning.line.map(|line| format!("line {line}: "));
+    let head = format!("{rule}: {}{}", line.unwrap_or_default(), warning.message);
+    let hints = warning.hints.iter().map(|hint| format!("hint: {hint}"));
+    Some((head, hints.collect()))
+}
+
 fn warnings(warnings: &[Warning]) -> String {
     if warnings.is_empty() {
         return String::new();

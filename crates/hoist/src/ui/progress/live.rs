@@ -11,7 +11,7 @@ use hoist_core::{
     units,
 };
 
-use super::{Lines, Render, Stages, seconds, title, warnings};
+use super::{Lines, Render, Stages, foretold, seconds, title, warnings};
 use crate::format::ellipsis;
 
 /// Lines of output that a running step shows.
@@ -185,6 +185,20 @@ impl Step {
     }
 }
 
+/// Warnings are listed at the end; what will make a step fail is told at once, too.
+impl Live {
+    fn warned(&mut self, warning: &Warning) -> String {
+        self.warnings.push(warning.clone());
+        let Some((head, hints)) = foretold(warning) else {
+            return String::new();
+        };
+        let head = format!("WARN {head}");
+        let mut lines = vec![self.line(&head, self.started.elapsed(), Colour::Red)];
+        lines.extend(hints.iter().map(|hint| format!(" => {hint}")));
+        lines.join("\n") + "\n"
+    }
+}
+
 impl Render for Live {
     fn event(&mut self, event: &BuildEvent) -> String {
         let finished = match event {
@@ -236,10 +250,7 @@ impl Render for Live {
             | BuildEvent::TaskProgress { .. }
             | BuildEvent::TaskFinished { .. }
             | BuildEvent::TaskFailed { .. } => self.task_event(event),
-            BuildEvent::Warning(warning) => {
-                self.warnings.push(warning.clone());
-                String::new()
-            }
+            BuildEvent::Warning(warning) => self.warned(warning),
             BuildEvent::Finished {
                 image,
                 names,

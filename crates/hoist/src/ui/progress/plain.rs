@@ -12,7 +12,7 @@ use hoist_core::{
     units,
 };
 
-use super::{Lines, Render, Stages, seconds, title, warnings};
+use super::{Lines, Render, Stages, foretold, seconds, title, warnings};
 use crate::format::counted;
 
 /// The renderer. What it tells about is numbered as it begins, from 1.
@@ -276,7 +276,10 @@ impl Render for Plain {
             }
             BuildEvent::Warning(warning) => {
                 self.warnings.push(warning.clone());
-                String::new()
+                match foretold(warning) {
+                    Some((head, hints)) => self.instant(format!("[check] {head}"), &hints),
+                    None => String::new(),
+                }
             }
             BuildEvent::Exporting { layers } => {
                 let number = self.begin("exporting to image".to_owned());
@@ -443,5 +446,28 @@ mod tests {
         #2 [2/3] RUN apt-get install x
         #2 apt-log: 1 file left out
         ");
+    }
+
+    #[test]
+    fn what_makes_a_step_fail_is_told_before() {
+        let warning = Warning {
+            rule: Some("BashUnderSh".to_owned()),
+            message: "`<(` is bash syntax, and /bin/sh runs this".to_owned(),
+            file: None,
+            line: Some(9),
+            hints: vec!["write SHELL [\"/bin/bash\", \"-c\"] before it".to_owned()],
+        };
+        insta::assert_snapshot!(written(&[
+            BuildEvent::Warning(warning),
+            started(1, "stage-0", "RUN cat <(date)"),
+        ]), @r#"
+        #1 [check] BashUnderSh: line 9: `<(` is bash syntax, and /bin/sh runs this
+        #1 hint: write SHELL ["/bin/bash", "-c"] before it
+
+        #2 [2/3] RUN cat <(date)
+
+         1 warning found (use --check to expand):
+         - BashUnderSh: `<(` is bash syntax, and /bin/sh runs this (line 9)
+        "#);
     }
 }
