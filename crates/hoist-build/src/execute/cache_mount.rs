@@ -22,10 +22,7 @@ use hoist_sys::lock::Lock;
 
 use super::{
     Worker, check,
-    copy::{self, Item, Job},
-    draft::Draft,
-    mounts::Mounts,
-    open_directory,
+    mounts::{self, Mounts},
     step::At,
 };
 use crate::{
@@ -33,7 +30,6 @@ use crate::{
     error::BuildError,
     plan::{CopyFrom, MountAction, MountSource},
     sources::Source,
-    tree::Root,
 };
 
 /// How often whoever waits for a cache mount looks again.
@@ -139,7 +135,8 @@ impl Worker<'_> {
         let own = match start {
             Start::Files(from, path) => {
                 self.with_sources(at, place, (from, path), |root, sources| {
-                    fill(&draft, at, root, sources)
+                    mounts::fill(&draft, at, root, sources)?;
+                    Ok(top(sources))
                 })?
             }
             Start::Nothing { .. } => (MODE, 0, 0),
@@ -149,32 +146,11 @@ impl Worker<'_> {
     }
 }
 
-/// Copy `sources` into `directory`; mode and owner of where they come from.
-fn fill(
-    directory: &Path,
-    at: At<'_>,
-    root: &Root,
-    sources: &[Source],
-) -> Result<(u32, u32, u32), BuildError> {
-    let mut draft = Draft::new(open_directory(directory)?, None, at.stage.time)?;
-    let items = sources.iter().map(|source| Item::Tree {
-        root,
-        name: &source.name,
-        start: &source.start,
-        entries: &source.entries,
-    });
-    let job = Job {
-        items: items.collect(),
-        destination: "/",
-        owner: None,
-        chmod: None,
-        cancelled: at.stop,
-    };
-    copy::copy(&mut draft, &job)?;
-    draft.finish()?;
+/// Mode and owner of what a cache starts with.
+fn top(sources: &[Source]) -> (u32, u32, u32) {
     let top = sources.first().and_then(|source| source.entries.first());
     let top = top.filter(|entry| entry.is_directory());
-    Ok(top.map_or((MODE, 0, 0), |entry| (entry.mode, entry.uid, entry.gid)))
+    top.map_or((MODE, 0, 0), |entry| (entry.mode, entry.uid, entry.gid))
 }
 
 /// Give `directory` the mode and owner that are asked for, else those of `own`.

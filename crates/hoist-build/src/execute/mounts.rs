@@ -242,22 +242,7 @@ impl Worker<'_> {
         sources: &[Source],
     ) -> Result<(LayerDraft, PathBuf), BuildError> {
         let layer = self.engine.store().begin_layer()?;
-        let mut draft = Draft::new(open_directory(layer.path())?, None, at.stage.time)?;
-        let items = sources.iter().map(|source| Item::Tree {
-            root,
-            name: &source.name,
-            start: &source.start,
-            entries: &source.entries,
-        });
-        let job = Job {
-            items: items.collect(),
-            destination: "/",
-            owner: None,
-            chmod: None,
-            cancelled: at.stop,
-        };
-        copy::copy(&mut draft, &job)?;
-        draft.finish()?;
+        fill(layer.path(), at, root, sources)?;
         let shown = match sources {
             [source] if !source.entries[0].is_directory() => {
                 let name = source.name.file_name().unwrap_or(OsStr::new("file"));
@@ -267,6 +252,31 @@ impl Worker<'_> {
         };
         Ok((layer, shown))
     }
+}
+
+/// Copy `sources` into the empty `directory`.
+pub(super) fn fill(
+    directory: &Path,
+    at: At<'_>,
+    root: &Root,
+    sources: &[Source],
+) -> Result<(), BuildError> {
+    let mut draft = Draft::new(open_directory(directory)?, None, at.stage.time)?;
+    let items = sources.iter().map(|source| Item::Tree {
+        root,
+        name: &source.name,
+        start: &source.start,
+        entries: &source.entries,
+    });
+    let job = Job {
+        items: items.collect(),
+        destination: "/",
+        owner: None,
+        chmod: None,
+        cancelled: at.stop,
+    };
+    copy::copy(&mut draft, &job)?;
+    draft.finish()
 }
 
 fn tmpfs(mount: &MountAction, size: Option<u64>) -> Mount {
