@@ -59,7 +59,7 @@ pub fn size_report(engine: &Engine, built: &Built) -> Result<SizeReport, BuildEr
             bytes: layer.size,
         });
         instructions.push(instruction);
-        layers.push(engine.store().layer_entries(&layer.diff_id)?);
+        layers.push(engine.store().layer_weights(&layer.diff_id)?);
     }
     report
         .growth

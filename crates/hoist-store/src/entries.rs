@@ -80,13 +80,33 @@ impl Store {
     /// # Errors
     /// As [`layer`](Self::layer); [`StoreError::File`] for what cannot be read.
     pub fn layer_entries(&self, diff_id: &Digest) -> Result<Vec<TreeEntry>> {
+        self.listed(diff_id, Attributes::All)
+    }
+
+    /// [`layer_entries`](Self::layer_entries) for who weighs: without extended attributes, which cost
+    /// a system call an entry.
+    ///
+    /// # Errors
+    /// As [`layer_entries`](Self::layer_entries).
+    pub fn layer_weights(&self, diff_id: &Digest) -> Result<Vec<TreeEntry>> {
+        self.listed(diff_id, Attributes::OfDirectories)
+    }
+
+    fn listed(&self, diff_id: &Digest, attributes: Attributes) -> Result<Vec<TreeEntry>> {
         let place = self.layer_place(diff_id)?;
         let root = self.open_layer(diff_id)?;
         let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
         let root = rustix::fs::openat(root, ".", flags, Mode::empty())
             .map_err(StoreError::file("open", &place))?;
-        tree_entries(root, &place)
+        entries_of(root, &place, attributes)
     }
+}
+
+/// Whose extended attributes are looked at; those of directories say what they hide.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Attributes {
+    All,
+    OfDirectories,
 }
 
 /// The entries below `root`, in the order of [`Store::layer_entries`]; `name` is what errors call
@@ -95,11 +115,17 @@ impl Store {
 /// # Errors
 /// [`StoreError::File`] for what cannot be read, with the path.
 pub fn tree_entries(root: OwnedFd, name: &Path) -> Result<Vec<TreeEntry>> {
+    entries_of(root, name, Attributes::All)
+}
+
+fn entries_of(root: OwnedFd, name: &Path, attributes: Attributes) -> Result<Vec<TreeEntry>> {
     let mut entries = Vec::new();
     let mut reader = xattrs::Reader::default();
     let mut links: HashMap<(u32, u32, u64), PathBuf> = HashMap::new();
     walk(root, name, &mut |visit| {
-        let mut entry = entry(visit, name, &mut reader)?;
+        let looks = attributes == Attributes::All || visit.directory.is_some();
+        let reader = looks.then_some(&mut reader);
+        let mut entry = entry(visit, name, reader)?;
         let stat = visit.stat;
         if stat.stx_nlink > 1 && !matches!(entry.kind, EntryKind::Directory | EntryKind::Whiteout) {
             let inode = (stat.stx_dev_major, stat.stx_dev_minor, stat.stx_ino);
@@ -114,7 +140,7 @@ pub fn tree_entries(root: OwnedFd, name: &Path) -> Result<Vec<TreeEntry>> {
     Ok(entries)
 }
 
-fn entry(visit: &Visit<'_>, base: &Path, reader: &mut xattrs::Reader) -> Result<TreeEntry> {
+fn entry(visit: &Visit<'_>, base: &Path, reader: Option<&mut xattrs::Reader>) -> Result<TreeEntry> {
     let stat = visit.stat;
     let device = (stat.stx_rdev_major, stat.stx_rdev_minor);
     let kind = match visit.kind {
@@ -131,17 +157,18 @@ fn entry(visit: &Visit<'_>, base: &Path, reader: &mut xattrs::Reader) -> Result<
         FileType::Fifo => EntryKind::Fifo,
         _ => EntryKind::Socket,
     };
-    let attributes = if kind == EntryKind::Whiteout {
-        xattrs::Attributes::default()
-    } else {
-        let read = match visit.directory {
-            Some(directory) => reader.of_open(directory),
-            None => reader.of_entry(visit.parent, visit.name),
-        };
-        read.map_err(StoreError::file(
-            "read the extended attributes of",
-            &located(base, visit.path),
-        ))?
+    let attributes = match reader.filter(|_| kind != EntryKind::Whiteout) {
+        None => xattrs::Attributes::default(),
+        Some(reader) => {
+            let read = match visit.directory {
+                Some(directory) => reader.of_open(directory),
+                None => reader.of_entry(visit.parent, visit.name),
+            };
+            read.map_err(StoreError::file(
+                "read the extended attributes of",
+                &located(base, visit.path),
+            ))?
+        }
     };
     Ok(TreeEntry {
         path: PathBuf::from(std::ffi::OsStr::from_bytes(visit.path)),
