@@ -2,9 +2,9 @@
 //! loopback.
 
 use std::fs;
-use std::io::{BufRead as _, BufReader, Read as _};
+use std::io::{BufRead as _, BufReader, Read};
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, Stdio};
 use std::rc::Rc;
 use std::time::{Duration, Instant};
 
@@ -280,7 +280,10 @@ impl Registry {
         fs::write(&config, text)?;
         let mut serve = command("docker-registry", ["serve"]);
         serve.arg(config);
-        let (child, address) = listening(serve.stdout(Stdio::null()))?;
+        serve.stdout(Stdio::null()).stderr(Stdio::piped());
+        let mut child = serve.spawn()?;
+        let said = child.stderr.take();
+        let address = listening(&mut child, said)?;
         Ok(Self { address, child })
     }
 }
@@ -302,7 +305,9 @@ impl OwnRegistry {
         let storage = tool.directory.join("served").display().to_string();
         let flags = ["--listen", "127.0.0.1:0", "--storage", &storage];
         let mut serve = tool.command(&[&["registry", "serve"], &flags[..]].concat());
-        let (child, address) = listening(&mut serve)?;
+        let mut child = serve.stdout(Stdio::piped()).spawn()?;
+        let said = child.stdout.take();
+        let address = listening(&mut child, said)?;
         Ok(Self { address, child })
     }
 }
@@ -320,25 +325,23 @@ fn end(child: &mut Child) {
     let _ = child.wait();
 }
 
-/// Starts a server and waits until it says where it listens; what else it says is read and forgotten.
-fn listening(serve: &mut Command) -> Result<(Child, String)> {
-    let mut child = serve.stderr(Stdio::piped()).spawn()?;
-    let stderr = child.stderr.take().ok_or("a server without stderr")?;
-    let mut lines = BufReader::new(stderr);
-    let mut said = String::new();
+/// Waits until a server says where it listens; what else it says is read and forgotten.
+fn listening(child: &mut Child, said: Option<impl Read + Send + 'static>) -> Result<String> {
+    let mut lines = BufReader::new(said.ok_or("a server whose words nobody hears")?);
+    let mut before = String::new();
     loop {
         let mut line = String::new();
         if lines.read_line(&mut line)? == 0 {
-            end(&mut child);
-            return Err(format!("{:?} did not start: {said}", serve.get_program()).into());
+            end(child);
+            return Err(format!("a server did not start: {before}").into());
         }
         if let Some((_, rest)) = line.split_once("listening on ") {
             let rest = rest.trim_start_matches("http://");
             let end = rest.find([',', '"', '\n', ' ', '/']).unwrap_or(rest.len());
             let address = rest[..end].to_owned();
             std::thread::spawn(move || lines.read_to_end(&mut Vec::new()));
-            return Ok((child, address));
+            return Ok(address);
         }
-        said.push_str(&line);
+        before.push_str(&line);
     }
 }
