@@ -442,3 +442,19 @@ fn what_is_damaged_is_named_and_can_be_pushed_again() {
     }
     assert_eq!(check(Mode::Look), []);
 }
+
+/// Between its directory and its data an upload is new, and no leftover.
+#[test]
+fn an_upload_that_is_just_being_made_is_not_swept() {
+    let fixture = Fixture::new();
+    let repository = app(&fixture.store);
+    let id = repository.begin_upload().unwrap();
+    let uploads = fixture.store.root().join("registry/me/app/_uploads");
+    let directory = uploads.join(id.to_string());
+    fs::remove_file(directory.join("data")).unwrap();
+    assert_eq!(fixture.store.expire_uploads().unwrap(), 0);
+    assert!(directory.exists());
+    // Nobody makes anything while a collection looks.
+    fixture.reopened().collect_garbage(&[], &[]).unwrap();
+    assert!(!directory.exists());
+}

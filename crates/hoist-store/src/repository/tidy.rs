@@ -11,7 +11,7 @@ use hoist_core::Digest;
 use super::{
     BLOBS, LOCK, MANIFESTS, Manifest, REFERRERS, RELEASED, TAGS, UPLOADS, digests_in, modified,
     repositories,
-    upload::{expired, is_expired, remove_if},
+    upload::{is_over, remove_if, uploads},
 };
 use crate::{
     drafts::list,
@@ -51,7 +51,7 @@ impl Tidying {
     /// Find out what is needed. The store lock must be held exclusively.
     pub(crate) fn plan(layout: &Layout) -> Result<Self> {
         let mut plan = Self {
-            uploads: expired(layout)?,
+            uploads: uploads(layout, is_over)?,
             root: layout.registry(),
             ..Self::default()
         };
@@ -101,7 +101,7 @@ impl Tidying {
             remove_file(path)?;
         }
         for directory in &self.uploads {
-            remove_if(directory, is_expired)?;
+            remove_if(directory, is_over)?;
         }
         for repository in &self.repositories {
             self.remove_empty(repository)?;

@@ -13,7 +13,7 @@ use std::{
 use hoist_core::{Digest, Digester};
 use hoist_sys::{lock::Lock, tree};
 
-use super::{Repository, UPLOADS, modified, repositories};
+use super::{Repository, UPLOADS, repositories};
 use crate::{
     blob::BlobDraft,
     drafts::list,
@@ -215,7 +215,7 @@ impl Store {
     /// [`StoreError::ReadOnly`], [`StoreError::File`].
     pub fn expire_uploads(&self) -> Result<usize> {
         let _hold = self.hold()?;
-        let expired = expired(self.layout())?;
+        let expired = uploads(self.layout(), is_expired)?;
         let mut count = 0;
         for directory in expired {
             count += usize::from(remove_if(&directory, is_expired)?);
@@ -224,20 +224,30 @@ impl Store {
     }
 }
 
-/// The directories of the uploads that nobody has written to for long.
-pub(super) fn expired(layout: &Layout) -> Result<Vec<PathBuf>> {
+/// The directories of the uploads that are `unwanted`.
+pub(super) fn uploads(layout: &Layout, unwanted: fn(&Path) -> bool) -> Result<Vec<PathBuf>> {
     let mut found = Vec::new();
     for (_, repository) in repositories(layout)? {
         let uploads = list(&repository.join(UPLOADS))?.into_iter();
-        found.extend(uploads.filter(|directory| is_expired(directory)));
+        found.extend(uploads.filter(|directory| unwanted(directory)));
     }
     Ok(found)
 }
 
-/// Whether nobody has written to an upload for long.
+/// Whether nobody has written to an upload for long. One that has no data is only just being made.
 pub(super) fn is_expired(directory: &Path) -> bool {
-    let age = SystemTime::now().duration_since(modified(&directory.join("data")));
-    age.is_ok_and(|age| age >= UPLOAD_AGE)
+    let data = std::fs::symlink_metadata(directory.join("data"));
+    let written = data.and_then(|data| data.modified());
+    written.is_ok_and(|written| {
+        let age = SystemTime::now().duration_since(written);
+        age.is_ok_and(|age| age >= UPLOAD_AGE)
+    })
+}
+
+/// Whether nobody goes on with an upload. One without data counts, for who was making it was killed: the
+/// store lock must be held exclusively.
+pub(super) fn is_over(directory: &Path) -> bool {
+    !directory.join("data").exists() || is_expired(directory)
 }
 
 /// Remove an upload that nobody writes to, if it is `unwanted` then.
