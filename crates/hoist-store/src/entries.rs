@@ -110,7 +110,7 @@ enum Attributes {
 }
 
 /// The entries below `root`, in the order of [`Store::layer_entries`]; `name` is what errors call
-/// the tree.
+/// the tree. Somebody may work in it: what vanishes meanwhile is left out.
 ///
 /// # Errors
 /// [`StoreError::File`] for what cannot be read, with the path.
@@ -125,7 +125,10 @@ fn entries_of(root: OwnedFd, name: &Path, attributes: Attributes) -> Result<Vec<
     walk(root, name, &mut |visit| {
         let looks = attributes == Attributes::All || visit.directory.is_some();
         let reader = looks.then_some(&mut reader);
-        let mut entry = entry(visit, name, reader)?;
+        let mut entry = match entry(visit, name, reader) {
+            Err(error) if error.is_absent() => return Ok(()),
+            entry => entry?,
+        };
         let stat = visit.stat;
         if stat.stx_nlink > 1 && !matches!(entry.kind, EntryKind::Directory | EntryKind::Whiteout) {
             let inode = (stat.stx_dev_major, stat.stx_dev_minor, stat.stx_ino);
