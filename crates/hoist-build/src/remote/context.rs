@@ -51,6 +51,24 @@ pub struct ContextTrust<'a> {
     pub agents: &'a [SshAgent],
 }
 
+impl<'a> ContextTrust<'a> {
+    /// Fetches by `access`, until `stop` is set.
+    fn supplier(
+        self,
+        engine: &'a hoist_engine::Engine,
+        access: &'a RemoteAccess,
+        stop: &'a std::sync::atomic::AtomicBool,
+    ) -> Supplier<'a> {
+        Supplier {
+            engine,
+            access,
+            secrets: self.secrets,
+            agents: self.agents,
+            stop,
+        }
+    }
+}
+
 /// True for what names a context elsewhere, unless it names a directory here: an address of the web,
 /// or of a git repository.
 #[must_use]
@@ -70,13 +88,7 @@ pub fn fetch_context(
     trust: ContextTrust<'_>,
     cancelled: &std::sync::atomic::AtomicBool,
 ) -> Result<RemoteContext, BuildError> {
-    let supplier = Supplier {
-        engine,
-        access,
-        secrets: trust.secrets,
-        agents: trust.agents,
-        stop: cancelled,
-    };
+    let supplier = trust.supplier(engine, access, cancelled);
     match supplier.files(&address.remote()?)? {
         Fetched::Files(files) => Ok(RemoteContext::Files(files)),
         Fetched::Other(bytes) => dockerfile(address.text, bytes).map(RemoteContext::Dockerfile),
@@ -94,13 +106,7 @@ pub fn fetch_dockerfile(
     trust: ContextTrust<'_>,
     cancelled: &std::sync::atomic::AtomicBool,
 ) -> Result<String, BuildError> {
-    let supplier = Supplier {
-        engine,
-        access,
-        secrets: trust.secrets,
-        agents: trust.agents,
-        stop: cancelled,
-    };
+    let supplier = trust.supplier(engine, access, cancelled);
     dockerfile(url, supplier.read(&file(url)?, MAX_DOCKERFILE)?)
 }
 
